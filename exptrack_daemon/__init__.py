@@ -1,0 +1,1 @@
+"""The logger daemon: intake, journal, sinks, sampler, store and command line."""
