@@ -1,0 +1,255 @@
+"""The bytes of one journal segment. Pure: no files, no clock.
+
+A segment is a sequence of blocks of 32 KiB, so that damage is passed over at the next block:
+
+    block   := fragment* padding          padding: zeros, when fewer than 7 bytes are left
+    fragment:= crc u32 | length u16 | type u8 | payload          (little-endian)
+    type    := 1 full | 2 first | 3 middle | 4 last              (of one record)
+    crc     := crc32 of type and payload, begun with the segment's salt, so that a fragment of another
+               run or segment is never taken for one of this
+
+    record  := "H" version u8 | header    always the first record: msgpack of `SegmentHeader`
+             | "F" record ordinal u64 | rows ordinal u64 | frame bytes as they came
+             | "M" offset u64  everything before this offset of the segment is durable
+
+What counts (the invariants that writer and reader share):
+
+- A segment is never changed: only appended to by the process that created it, never cut, never reused.
+  Each start of the daemon, and each failed write or sync, begins a new segment.
+- In the newest segment, what stands before its last mark is durable and was, or may be, acknowledged.
+- A segment that has a successor ends where the successor's header says (`previous_end`); what follows
+  was never acknowledged and is no part of the journal.
+- Ordinals count frames and rows of the run's whole journal, so a gap of damage is seen and measured.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from exptrack_daemon.errors import JournalNewer
+
+JOURNAL_VERSION = 1
+BLOCK_BYTES = 32 * 1024
+_FRAGMENT = struct.Struct("<IHB")
+_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_FRAME = struct.Struct("<cQQ")
+_MARK = struct.Struct("<cQ")
+
+
+class SegmentHeader(msgspec.Struct, frozen=True, array_like=True):
+    """What the first record of a segment says. Fields are only ever appended."""
+
+    run_id: str
+    segment: int
+    previous: int
+    """The segment before this one; 0 for the first."""
+    previous_end: int
+    record: int
+    """Frames in the journal before this segment."""
+    rows: int
+    """Rows in the journal before this segment."""
+    created_ns: int
+    streams: list[tuple[bytes, int, bool]]
+    """Of every stream so far: id, next sequence, whether it was closed."""
+
+
+class Record(NamedTuple):
+    """One intact record of a segment, from `offset` to `end`."""
+
+    offset: int
+    end: int
+    payload: bytes | memoryview
+
+
+class Damage(NamedTuple):
+    """Bytes that hold no intact record although some should stand there."""
+
+    offset: int
+    end: int
+    reason: str
+
+
+def salt_of(run_id: str, segment: int) -> int:
+    """What the crc of every fragment of this segment begins with."""
+    return zlib.crc32(f"{run_id}/{segment}".encode())
+
+
+def fragment(payload: bytes, offset: int, salt: int) -> bytes:
+    """The bytes to append at `offset` of a segment so that they hold `payload` as one record."""
+    parts: list[bytes | memoryview] = []
+    rest = memoryview(payload)
+    begun = False
+    while True:
+        room = BLOCK_BYTES - offset % BLOCK_BYTES
+        if room < _FRAGMENT.size:
+            parts.append(bytes(room))
+            offset += room
+            room = BLOCK_BYTES
+        piece = rest[: room - _FRAGMENT.size]
+        rest = rest[len(piece) :]
+        kind = _kind(begun, not rest)
+        crc = zlib.crc32(piece, zlib.crc32(bytes((kind,)), salt))
+        parts += (_FRAGMENT.pack(crc, len(piece), kind), piece)
+        offset += _FRAGMENT.size + len(piece)
+        begun = True
+        if not rest:
+            return b"".join(parts)
+
+
+def _kind(begun: bool, ends: bool) -> int:
+    if begun:
+        return _LAST if ends else _MIDDLE
+    return _FULL if ends else _FIRST
+
+
+def scan(data: bytes | memoryview, offset: int, salt: int) -> Iterator[Record | Damage]:
+    """Walk the records in `data`, which begins at `offset` of the segment, at a record's border.
+
+    Stops before a record that is not whole yet. Damage is passed over up to the next block.
+    """
+    scanner = _Scanner(memoryview(data), offset, salt)
+    return scanner.walk()
+
+
+class _Scanner:
+    """The state of one walk: where we are, and the pieces of a record that has begun."""
+
+    def __init__(self, data: memoryview, offset: int, salt: int) -> None:
+        self._data = data
+        self._base = offset
+        self._at = offset
+        self._salt = salt
+        self._pieces: list[memoryview] = []
+        self._began = offset
+        self._lost: Damage | None = None
+
+    def walk(self) -> Iterator[Record | Damage]:
+        end = self._base + len(self._data)
+        while True:
+            room = BLOCK_BYTES - self._at % BLOCK_BYTES
+            if room < _FRAGMENT.size:
+                self._at += room
+            if self._at + _FRAGMENT.size > end:
+                break
+            fault, kind, piece = self._fragment(end)
+            if fault == "":
+                if piece is None:
+                    break
+                yield from self._take(kind, piece)
+            else:
+                self._pass_over(fault, end)
+        if self._lost is not None:
+            yield self._lost
+
+    def _fragment(self, end: int) -> tuple[str, int, memoryview | None]:
+        """The fragment here: what is wrong with it, its type, its payload (None: not whole yet)."""
+        crc, length, kind = _FRAGMENT.unpack_from(self._data, self._at - self._base)
+        start = self._at + _FRAGMENT.size
+        if not _FULL <= kind <= _LAST:
+            return f"fragment type {kind}", 0, None
+        if length > BLOCK_BYTES - self._at % BLOCK_BYTES - _FRAGMENT.size:
+            return f"fragment length {length}", 0, None
+        if start + length > end:
+            return "", kind, None
+        piece = self._data[start - self._base : start - self._base + length]
+        if zlib.crc32(piece, zlib.crc32(bytes((kind,)), self._salt)) != crc:
+            return "checksum", 0, None
+        return "", kind, piece
+
+    def _take(self, kind: int, piece: memoryview) -> Iterator[Record | Damage]:
+        here = self._at
+        self._at += _FRAGMENT.size + len(piece)
+        if kind in (_FULL, _FIRST):
+            if self._pieces:
+                self._note(self._began, here, "record without its end")
+            if self._lost is not None:
+                yield self._lost
+                self._lost = None
+            self._began, self._pieces = here, [piece]
+        elif not self._pieces:
+            self._note(here, self._at, "record without its beginning")
+            return
+        else:
+            self._pieces.append(piece)
+        if kind in (_FULL, _LAST):
+            payload = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+            self._pieces = []
+            yield Record(self._began, self._at, payload)
+
+    def _pass_over(self, fault: str, end: int) -> None:
+        start = self._began if self._pieces else self._at
+        self._pieces = []
+        self._at = min(end, self._at - self._at % BLOCK_BYTES + BLOCK_BYTES)
+        self._note(start, self._at, fault)
+
+    def _note(self, start: int, end: int, reason: str) -> None:
+        """Remember damage; pieces of damage that touch are one."""
+        self._pieces = []
+        if self._lost is None:
+            self._lost = Damage(start, end, reason)
+        else:
+            self._lost = self._lost._replace(end=end)
+
+
+def header_record(header: SegmentHeader) -> bytes:
+    return bytes((ord("H"), JOURNAL_VERSION)) + msgspec.msgpack.encode(header)
+
+
+def frame_record(record: int, rows: int, frame: bytes | memoryview) -> bytes:
+    return _FRAME.pack(b"F", record, rows) + frame
+
+
+def mark_record(offset: int) -> bytes:
+    return _MARK.pack(b"M", offset)
+
+
+class FrameRecord(NamedTuple):
+    """A frame and its place in the run: how many frames and rows stand before it."""
+
+    record: int
+    rows: int
+    frame: memoryview
+
+
+class Mark(NamedTuple):
+    """Everything before `offset` is durable."""
+
+    offset: int
+
+
+_header = msgspec.msgpack.Decoder(SegmentHeader)
+
+
+def interpret(payload: bytes | memoryview) -> SegmentHeader | FrameRecord | Mark | None:
+    """What an intact record says; None for one that a bug must have written.
+
+    Raises:
+        JournalNewer: the segment was written by a newer exptrack.
+    """
+    view = memoryview(payload)
+    kind = bytes(view[:1])
+    if kind == b"F" and len(view) >= _FRAME.size:
+        _, record, rows = _FRAME.unpack_from(view)
+        return FrameRecord(record, rows, view[_FRAME.size :])
+    if kind == b"M" and len(view) == _MARK.size:
+        return Mark(_MARK.unpack(view)[1])
+    if kind == b"H":
+        return _read_header(view[1:])
+    return None
+
+
+def _read_header(data: memoryview) -> SegmentHeader | None:
+    if data and data[0] > JOURNAL_VERSION:
+        raise JournalNewer(
+            f"journal segment of version {data[0]}, newest known is {JOURNAL_VERSION};"
+            " install a newer exptrack to open it (nothing was changed)"
+        )
+    try:
+        return _header.decode(data[1:])
+    except msgspec.DecodeError:
+        return None
