@@ -1,4 +1,4 @@
-"""The black box on disk: segments of items that a trainer wrote and no daemon has acknowledged yet.
+r"""The black box on disk: segments of items that a trainer wrote and no daemon has acknowledged yet.
 
 A stream's folder (in shared memory, or in the home) is named by the stream id in hexadecimal and holds
 `owner.lock`, on which the living trainer holds a POSIX record lock, and segments `NNNNNNNN.seg`. The spool
@@ -7,7 +7,7 @@ aligned little-endian u64, each published by one aligned 8-byte store (SPEC.md Â
 
     cell 0      magic "XTRING\\0\\0"
     cell 1      format version
-    cell 2      index of the segment in its stream, from 0
+    cell 2      number of the segment in its stream, from 0
     cell 3      sequence of the segment's first item
     cell 4      head: file offset after the last published item; below 256: the segment is empty
     cell 5-6    stream id
@@ -34,7 +34,7 @@ SUFFIX = ".seg"
 
 CELL_MAGIC = 0
 CELL_VERSION = 1
-CELL_INDEX = 2
+CELL_NUMBER = 2
 CELL_FIRST = 3
 CELL_HEAD = 4
 CELL_STREAM = 5
@@ -48,7 +48,7 @@ class RingSegment(NamedTuple):
 
     run_id: str
     stream: bytes
-    index: int
+    number: int
     first: int
     items: memoryview
 
@@ -94,4 +94,6 @@ def read_segment(data: bytes | memoryview) -> RingSegment | None:
     if not RUN_ID.fullmatch(run_id):
         raise Malformed(f"ring segment names run {run_id!r}")
     stream = bytes(view[CELL_STREAM * 8 : CELL_STREAM * 8 + 16])
-    return RingSegment(run_id, stream, cells[CELL_INDEX], cells[CELL_FIRST], view[DATA_OFFSET:head])
+    return RingSegment(
+        run_id, stream, cells[CELL_NUMBER], cells[CELL_FIRST], view[DATA_OFFSET:head]
+    )

@@ -1,0 +1,382 @@
+"""The courier: the one thread that takes items from black boxes to the daemon, and hears what is durable.
+
+Frames go out over PUSH and may be lost on the way (ZeroMQ drops what sits in a dead peer's pipe); what is
+durable is heard over a DEALER. An item stays in its box until it is acknowledged, so everything that is in
+doubt is simply sent again, and the daemon knows by stream and sequence what it already has.
+
+`Lane` decides (pure: no sockets, no clock); `Courier` acts. Each round holds the GIL for well under 1 ms.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import zmq
+
+from exptrack_agent.notices import say_once
+from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
+from exptrack_proto.errors import ProtocolError
+from exptrack_proto.limits import FORMAT_VERSION, MIB
+
+if TYPE_CHECKING:
+    from exptrack_agent.blackbox import BlackBox, Span
+    from exptrack_agent.rows import RowLog
+
+WINDOW_BYTES = 4 * MIB
+"""Most that is under way to the daemon and not acknowledged."""
+BUSY_ROUND_S = 0.01
+IDLE_ROUND_S = 0.05
+ASK_AFTER_S = 0.25
+IDLE_ASK_S = 5.0
+RESEND_AFTER_S = 1.0
+MOST_RESEND_S = 8.0
+SILENCE_S = 2.0
+"""A daemon that was not heard for so long counts as away: rows go to the spool."""
+SPOOL_EVERY_S = 1.0
+
+
+class Lane:
+    """One stream on its way: what is to be sent, what is under way, what is done."""
+
+    def __init__(self, run: RowLog, box: BlackBox) -> None:
+        self.run = run
+        self.box = box
+        self.to_send: deque[Span] = deque()
+        self.under_way: deque[Span] = deque()
+        self.acknowledged = 0
+        """All items before this sequence are durable."""
+        self.progress = threading.Condition()
+        self.notice = ""
+        self._boot = ""
+        self._bytes_under_way = 0
+        self._heard_at = float("-inf")
+        self._asked_at = float("-inf")
+        self._moved_at = float("-inf")
+        self._resend_after_s = RESEND_AFTER_S
+
+    @property
+    def first(self) -> int:
+        """The first sequence that can still be sent."""
+        spans = self.under_way or self.to_send
+        return spans[0].first if spans else self.acknowledged
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing waits to be sent or acknowledged."""
+        return not self.to_send and not self.under_way
+
+    def collect(self) -> None:
+        """Take what was logged since the last round."""
+        self.run.close_rows()
+        spans = self.box.spans
+        while spans:
+            self.to_send.append(spans.popleft())
+
+    def next_span(self) -> Span | None:
+        """The span to send now, if the window has room for it."""
+        if not self.to_send or self._bytes_under_way > WINDOW_BYTES:
+            return None
+        return self.to_send[0]
+
+    def sent(self, now: float) -> None:
+        """The span that `next_span` gave is under way."""
+        span = self.to_send.popleft()
+        if not self.under_way:
+            self._moved_at = now
+        self.under_way.append(span)
+        self._bytes_under_way += span.size
+
+    def heard(self, ack: Ack, now: float) -> None:
+        """The daemon said how far it is."""
+        self._heard_at = now
+        moved = self._release(ack.next)
+        if moved:
+            self._moved_at = now
+            self._resend_after_s = RESEND_AFTER_S
+        elif (
+            ack.boot == self._boot
+            and self.under_way
+            and now - self._moved_at > self._resend_after_s
+        ):
+            self._resend(now)
+            self._resend_after_s = min(2 * self._resend_after_s, MOST_RESEND_S)
+        if ack.boot != self._boot:
+            is_another = self._boot != ""
+            self._boot = ack.boot
+            if is_another:
+                self._resend(now)
+
+    def must_ask(self, now: float) -> bool:
+        """Whether it is time to ask the daemon how far it is."""
+        quiet = now - max(self._heard_at, self._asked_at)
+        if quiet > (ASK_AFTER_S if self.under_way or self._boot == "" else IDLE_ASK_S):
+            self._asked_at = now
+            return True
+        return False
+
+    def is_cut_off(self, now: float) -> bool:
+        """Items wait, and the daemon was not heard for a while."""
+        return not self.is_empty and now - self._heard_at > SILENCE_S
+
+    def _release(self, sequence: int) -> bool:
+        done: list[Span] = []
+        while self.under_way and self.under_way[0].end <= sequence:
+            done.append(self.under_way.popleft())
+        if not self.under_way:  # a new daemon may hold what an earlier one never confirmed
+            while self.to_send and self.to_send[0].end <= sequence:
+                done.append(self.to_send.popleft())
+        if not done:
+            return False
+        with self.run.lock:
+            for span in done:
+                self.box.acknowledge(span)
+        self._bytes_under_way = sum(span.size for span in self.under_way)
+        self.box.give_back()
+        with self.progress:
+            self.acknowledged = done[-1].end
+            self.progress.notify_all()
+        return True
+
+    def _resend(self, now: float) -> None:
+        self.to_send.extendleft(reversed(self.under_way))
+        self.under_way.clear()
+        self._bytes_under_way = 0
+        self._moved_at = now
+
+
+class Courier:
+    """Carries the lanes of one process to the daemon of one home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.mutex = threading.Lock()
+        """Held during a round; hold it to add or remove a lane."""
+        self._lanes: dict[bytes, Lane] = {}
+        self._offline: set[bytes] = set()
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._push: zmq.Socket[bytes] | None = None
+        self._dealer: zmq.Socket[bytes] | None = None
+        self._beacon: dict[str, Any] = {}
+        self._beacon_at = 0.0
+        self._spooled_at = 0.0
+        self._busy_until = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="exptrack-courier", daemon=True)
+        self._thread.start()
+
+    def add(self, lane: Lane, *, offline: bool) -> None:
+        """Begin to carry a lane. Offline: only to the spool."""
+        with self.mutex:
+            self._lanes[lane.box.stream] = lane
+            if offline:
+                self._offline.add(lane.box.stream)
+
+    def remove(self, lane: Lane) -> bool:
+        """Stop carrying a lane; True when all of it was acknowledged. The box is the caller's again."""
+        with self.mutex:
+            self._lanes.pop(lane.box.stream, None)
+            self._offline.discard(lane.box.stream)
+            lane.collect()
+            return lane.is_empty
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it carries nothing."""
+        return not self._lanes
+
+    def stop(self) -> None:
+        """End the thread and close the sockets."""
+        self._stop.set()
+        self._thread.join(timeout=2)
+
+    # --- the thread -----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._wait()
+                with self.mutex:
+                    self._round(time.monotonic())
+            except Exception as error:  # noqa: BLE001  # the thread's top: it must outlive any fault
+                say_once(
+                    f"courier {type(error).__name__}", f"sending paused for a second: {error!r}"
+                )
+                self._disconnect()
+                self._stop.wait(1.0)
+        self._disconnect()
+        if self._context is not None:
+            self._context.term()
+
+    def _wait(self) -> None:
+        round_s = BUSY_ROUND_S if time.monotonic() < self._busy_until else IDLE_ROUND_S
+        if self._dealer is None:
+            self._stop.wait(round_s)
+        else:
+            self._dealer.poll(round(round_s * 1000))
+
+    def _round(self, now: float) -> None:
+        self._listen(now)
+        wants_daemon = any(stream not in self._offline for stream in self._lanes)
+        if wants_daemon and self._push is None:
+            self._find_daemon(now)
+        for stream, lane in self._lanes.items():
+            lane.collect()
+            if not lane.is_empty:
+                self._busy_until = now + 1.0
+            lane.box.refill()
+            if stream not in self._offline:
+                self._carry(lane, now)
+            self._sample_cost(lane)
+        if now - self._spooled_at > SPOOL_EVERY_S:
+            self._spooled_at = now
+            self._spool(now)
+
+    def _carry(self, lane: Lane, now: float) -> None:
+        if self._push is None or self._dealer is None:
+            return
+        if lane.must_ask(now):
+            hello = Hello(lane.box.stream, lane.box.run_id, lane.first, lane.run.sequence)
+            self._say(encode_control(hello))
+            if lane.is_cut_off(now):
+                self._find_daemon(now)  # a new one may have taken its place elsewhere
+        while (span := lane.next_span()) is not None:
+            try:
+                self._push.send(span.frame(lane.box.run_id, lane.box.stream), zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            lane.sent(now)
+
+    def _say(self, message: bytes) -> None:
+        assert self._dealer is not None
+        try:
+            self._dealer.send(message, zmq.NOBLOCK)
+        except zmq.Again:
+            return  # asked again in a moment
+
+    def _listen(self, now: float) -> None:
+        while self._dealer is not None:
+            try:
+                message = decode_control(self._dealer.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            except ProtocolError as error:
+                say_once(
+                    "control", f"the daemon said something that this version cannot read: {error}"
+                )
+                continue
+            lane = self._lanes.get(message.stream)
+            if lane is None:
+                continue
+            if isinstance(message, Ack):
+                lane.heard(message, now)
+                lane.notice = message.notice
+                if message.notice:
+                    say_once(f"notice {message.notice}", message.notice)
+            elif isinstance(message, Stop):
+                lane.run.stop_requested = message.reason
+
+    def _spool(self, now: float) -> None:
+        for stream, lane in self._lanes.items():
+            if stream in self._offline or lane.is_cut_off(now):
+                lane.box.spool()
+                if lane.box.state.spool_refused:
+                    say_once(
+                        f"spool {lane.box.state.spool_refused}",
+                        f"rows stay in memory, since the spool in {self.home} cannot take them:"
+                        f" {lane.box.state.spool_refused}",
+                    )
+
+    @staticmethod
+    def _sample_cost(lane: Lane) -> None:
+        """Let the next `log()` call go through the timed way (an instance attribute hides the method)."""
+        lane.run.__dict__.setdefault("log", lane.run.log_timed)
+
+    # --- the connection -------------------------------------------------------------------------
+
+    def _find_daemon(self, now: float) -> None:
+        if now - self._beacon_at < ASK_AFTER_S:
+            return
+        self._beacon_at = now
+        beacon = read_beacon(self.home)
+        if beacon is None or beacon == self._beacon:
+            return
+        if beacon.get("format", 0) != FORMAT_VERSION:
+            say_once(
+                "daemon version",
+                f"the daemon of {self.home} speaks format {beacon.get('format')}, this agent"
+                f" {FORMAT_VERSION}: rows go to the spool; restart the daemon from this installation",
+            )
+            return
+        self._disconnect()
+        self._connect(beacon)
+
+    def _connect(self, beacon: dict[str, Any]) -> None:
+        if self._context is None:
+            self._context = zmq.Context(io_threads=1)
+        push, dealer = self._context.socket(zmq.PUSH), self._context.socket(zmq.DEALER)
+        for socket in (push, dealer):
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.IMMEDIATE, 1)
+            socket.setsockopt(zmq.SNDHWM, 64)
+            socket.setsockopt(zmq.RECONNECT_IVL, 20)
+            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+            socket.setsockopt(zmq.MAXMSGSIZE, MIB)
+        push.connect(beacon["frames"])
+        dealer.connect(beacon["control"])
+        self._push, self._dealer, self._beacon = push, dealer, beacon
+
+    def _disconnect(self) -> None:
+        for socket in (self._push, self._dealer):
+            if socket is not None:
+                socket.close(0)
+        self._push = self._dealer = None
+        self._beacon = {}
+
+
+def read_beacon(home: Path) -> dict[str, Any] | None:
+    """Where the home's daemon listens, as it wrote it; None when there is none or it cannot be read."""
+    try:
+        beacon = json.loads((home / "daemon.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return (
+        beacon if isinstance(beacon, dict) and "frames" in beacon and "control" in beacon else None
+    )
+
+
+_couriers: dict[Path, Courier] = {}
+_couriers_lock = threading.Lock()
+
+
+def courier_for(home: Path) -> Courier:
+    """The one courier of this process for a home."""
+    with _couriers_lock:
+        courier = _couriers.get(home)
+        if courier is None:
+            courier = _couriers[home] = Courier(home)
+        return courier
+
+
+def release_courier(home: Path) -> None:
+    """End the home's courier if it carries nothing."""
+    with _couriers_lock:
+        courier = _couriers.get(home)
+        if courier is not None and courier.is_idle:
+            del _couriers[home]
+            courier.stop()
+
+
+def after_fork_in_child() -> None:
+    """The threads did not come along; a child that calls `init` gets a courier of its own."""
+    global _couriers_lock  # noqa: PLW0603  # another thread may have held it at the fork
+    _couriers_lock = threading.Lock()
+    _forgotten.extend(_couriers.values())  # never finalised: their sockets belong to the parent
+    _couriers.clear()
+
+
+_forgotten: list[Courier] = []

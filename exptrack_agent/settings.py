@@ -1,0 +1,113 @@
+"""Every setting of the agent, checked, and the one place that reads the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from exptrack_agent.errors import Misuse
+
+Mode = Literal["online", "offline", "disabled"]
+Resume = Literal["never", "allow", "must"]
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoxLimits:
+    """Bounds of one run's black box."""
+
+    segment_bytes: int = 2 * MIB
+    """One segment in shared memory."""
+    segments: int = 4
+    """Segments kept in shared memory; beyond them rows go to the spool on disk."""
+    burst_segments: int = 32
+    """Segments that may exist for a moment when much comes at once (a large image)."""
+    spool_bytes: int = 4096 * MIB
+    """Most that one run may leave on disk while no daemon takes it; then rows are dropped, and counted."""
+    keep_free_bytes: int = 256 * MIB
+    """Spooling stops when the disk has less than this left."""
+
+    def __post_init__(self) -> None:
+        if self.segment_bytes < MIB:
+            raise ValueError(f"segment_bytes must be at least 1 MiB, not {self.segment_bytes}")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process of a distributed job this is."""
+
+    rank: int = 0
+    world_size: int = 1
+    local_rank: int = 0
+
+
+def home_path(home: str | os.PathLike[str] | None, environ: Mapping[str, str] = os.environ) -> Path:
+    """The home folder: the argument, else EXPTRACK_HOME, else ~/.exptrack; links resolved."""
+    chosen = os.fspath(home) if home is not None else environ.get("EXPTRACK_HOME") or "~/.exptrack"
+    return Path(chosen).expanduser().resolve()
+
+
+def mode_of(mode: str | None, environ: Mapping[str, str] = os.environ) -> Mode:
+    """The mode: the argument, else EXPTRACK_MODE, else "online".
+
+    Raises:
+        Misuse: it is none of the three.
+    """
+    chosen = mode or environ.get("EXPTRACK_MODE") or "online"
+    if chosen not in ("online", "offline", "disabled"):
+        raise Misuse(f'mode is "online", "offline" or "disabled", not {chosen!r}')
+    return cast("Mode", chosen)
+
+
+def resume_of(resume: str | bool) -> Resume:
+    """The resume policy, checked.
+
+    Raises:
+        Misuse: it is none of the three.
+    """
+    chosen = {True: "allow", False: "never"}.get(resume) if isinstance(resume, bool) else resume
+    if chosen not in ("never", "allow", "must"):
+        raise Misuse(f'resume is "never", "allow" or "must", not {resume!r}')
+    return cast("Resume", chosen)
+
+
+_RANKS = (
+    ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
+    ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK"),
+    ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+)
+
+
+def identity(environ: Mapping[str, str] = os.environ) -> Identity:
+    """Rank and world size as torchrun, MPI or SLURM set them; read at `init`, never at import."""
+    for rank, world, local in _RANKS:
+        if environ.get(rank, "").isdigit() and environ.get(world, "").isdigit():
+            local_rank = environ.get(local, "")
+            size = max(1, int(environ[world]))
+            own = int(environ[rank])
+            return Identity(own, max(size, own + 1), int(local_rank) if local_rank.isdigit() else 0)
+    return Identity()
+
+
+def run_id_from(environ: Mapping[str, str] = os.environ) -> str | None:
+    """EXPTRACK_RUN_ID: the run that all ranks, or a requeued job, join."""
+    return environ.get("EXPTRACK_RUN_ID") or None
+
+
+def ring_root(home: Path) -> Path:
+    """Where rings stand in shared memory; the daemon derives the same path from the home alone."""
+    digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
+    return Path(f"/dev/shm/exptrack-{os.getuid()}") / digest
+
+
+def host_name() -> str:
+    """This machine's name, as it calls itself."""
+    return socket.gethostname()

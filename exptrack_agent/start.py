@@ -1,0 +1,272 @@
+"""`init`: from arguments and environment to a running `Run`; and what happens at fork and at exit."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import platform
+import secrets
+import sys
+import time
+import weakref
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from exptrack_agent import courier, notices
+from exptrack_agent.blackbox import BlackBox, Places
+from exptrack_agent.courier import courier_for
+from exptrack_agent.errors import Misuse, RunNotFound
+from exptrack_agent.launch import ensure_daemon
+from exptrack_agent.notices import say_once
+from exptrack_agent.run import Opening, Run
+from exptrack_agent.settings import (
+    BoxLimits,
+    Identity,
+    Resume,
+    home_path,
+    host_name,
+    identity,
+    mode_of,
+    resume_of,
+    ring_root,
+    run_id_from,
+)
+from exptrack_agent.values import clean_text
+from exptrack_agent.version import __version__
+from exptrack_proto.frame import RUN_ID
+from exptrack_proto.limits import MAX_NAME_CHARS, MAX_TEXT_CHARS, STREAM_ID_BYTES
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_EXIT_FLUSH_S = 2.0
+
+_live: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+def init(  # noqa: PLR0913  # the public contract: what a user may say about a run
+    project: str = "default",
+    *,
+    name: str | None = None,
+    config: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    job_type: str | None = None,
+    tags: Iterable[str] = (),
+    notes: str = "",
+    run_id: str | None = None,
+    resume: str | bool = "never",
+    mode: str | None = None,
+    home: str | os.PathLike[str] | None = None,
+    sinks: Iterable[str] | None = None,
+    autostart: bool = True,
+    strict: bool = False,
+) -> Run:
+    """Begin a run. Needs no daemon, network or login: what is logged is safe at once, and sent later.
+
+    Args:
+        project: what the run belongs to.
+        name: what people see; made up when not given.
+        config: hyperparameters: a mapping (nested if you like), or anything with `__dict__` such as an
+            argparse namespace or a dataclass.
+        group: name that runs of one experiment share.
+        job_type: such as "train" or "eval".
+        tags: short labels to filter by.
+        notes: free text.
+        run_id: identity of the run, 1 to 64 of `A-Z a-z 0-9 . _ -`; else EXPTRACK_RUN_ID, else made up.
+        resume: what to do when a run of this id exists: "never" (refuse), "allow" (go on with it, as a
+            new attempt), "must" (it has to exist). EXPTRACK_RUN_ID means "allow" unless you say otherwise.
+        mode: "online"; "offline" (rows go to the spool on disk, for a later `exptrack recover`);
+            "disabled" (nothing is recorded). Else EXPTRACK_MODE, else "online".
+        home: the home folder; else EXPTRACK_HOME, else ~/.exptrack.
+        sinks: such as `("tensorboard", "wandb")`; else the daemon's default.
+        autostart: start a daemon when none is running.
+        strict: raise `Misuse` for an argument of `log()` that cannot be taken, instead of saying it once.
+
+    Raises:
+        Misuse: an argument that can have no meaning, or `run_id` exists and `resume` is "never".
+        RunNotFound: `resume="must"` and there is no such run.
+    """
+    chosen_mode = mode_of(mode)
+    chosen_home = home_path(home)
+    joined = run_id is None and run_id_from() is not None
+    chosen_id = run_id or run_id_from() or new_run_id()
+    policy = resume_of(resume if resume != "never" or not joined else "allow")
+    who = identity()
+    resumed = _check_id(chosen_id, policy, chosen_home) and who.rank == 0
+    settings = _config_of(config)
+    opening = Opening(
+        run_id=chosen_id,
+        name=_text(name, "name") or _default_name(chosen_id),
+        project=_text(project, "project") or "default",
+        home=chosen_home,
+        mode=chosen_mode,
+        strict=strict,
+        record={},
+        config=settings,
+    )
+    if chosen_mode == "disabled":
+        return Run(opening, None)
+    opening.record.update(_identity_record(opening, who, resumed=resumed))
+    opening.record.update(
+        group=_text(group, "group"),
+        job_type=_text(job_type, "job_type"),
+        tags=_names(tags, "tags"),
+        notes=clean_text(str(notes))[:MAX_TEXT_CHARS],
+        sinks=None if sinks is None else _names(sinks, "sinks"),
+    )
+    run = Run(opening, _black_box(chosen_home, chosen_id, spool_only=chosen_mode == "offline"))
+    run.send_through(courier_for(chosen_home))
+    _live.add(run)
+    if chosen_mode == "online" and autostart:
+        ensure_daemon(chosen_home)
+    return run
+
+
+def new_run_id() -> str:
+    """Ten random characters: short enough to type, too many to meet twice."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(10))
+
+
+def _default_name(run_id: str) -> str:
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{run_id[:4]}"
+
+
+def _check_id(run_id: str, policy: Resume, home: Path) -> bool:
+    """Whether the run exists already, as the policy allows."""
+    if not RUN_ID.fullmatch(run_id):
+        raise Misuse(f"run_id {run_id!r:.80} is not 1 to 64 of A-Z a-z 0-9 . _ - (no . or - first)")
+    exists = _exists(home / "runs" / run_id)
+    if exists and policy == "never":
+        raise Misuse(f'run {run_id} exists in {home}; say resume="allow" to go on with it')
+    if not exists and policy == "must":
+        raise RunNotFound(f'there is no run {run_id} in {home}, and resume="must" wants one')
+    return exists
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a home that cannot be entered: the daemon will say so
+        return False
+
+
+def _config_of(config: Any) -> dict[str, Any]:
+    if config is None:
+        return {}
+    if isinstance(config, Mapping):
+        return dict(config)
+    try:
+        return dict(vars(config))
+    except TypeError:
+        raise Misuse(
+            f"config is a mapping of names to values, not {type(config).__name__}"
+        ) from None
+
+
+def _text(value: str | None, what: str) -> str | None:
+    if value is None:
+        return None
+    text = clean_text(str(value))
+    if len(text) > MAX_NAME_CHARS:
+        say_once(
+            f"{what} length",
+            f"the {what} has {len(text)} characters; the first {MAX_NAME_CHARS} count",
+        )
+    return text[:MAX_NAME_CHARS]
+
+
+def _names(values: Iterable[str], what: str) -> list[str]:
+    if isinstance(values, str):
+        values = [values]
+    return [text for value in values if (text := _text(value, what))][:256]
+
+
+def _identity_record(opening: Opening, who: Identity, *, resumed: bool) -> dict[str, Any]:
+    return {
+        "kind": "open",
+        "time_ns": time.time_ns(),
+        "project": opening.project,
+        "name": opening.name,
+        "resumed": resumed,
+        "rank": who.rank,
+        "world_size": who.world_size,
+        "pid": os.getpid(),
+        "host": clean_text(host_name())[:MAX_NAME_CHARS],
+        "program": clean_text(sys.argv[0] if sys.argv else "")[:4_096],
+        "python": platform.python_version(),
+        "agent": __version__,
+    }
+
+
+def _black_box(home: Path, run_id: str, *, spool_only: bool) -> BlackBox:
+    stream = os.urandom(STREAM_ID_BYTES)
+    name = stream.hex()
+    root = ring_root(home)
+    try:
+        _private(root.parent)
+        ring: Path | None = root / name
+    except OSError:
+        ring = home / "rings" / name
+    places = Places(ring, home / "spool" / name)
+    try:
+        box = BlackBox(run_id, stream, places, BoxLimits())
+    except OSError:  # shared memory is full or not there: the home's own disk
+        box = _box_elsewhere(home, run_id, stream)
+    if places.spool is None:
+        say_once(
+            f"spool {home}",
+            f"{home} cannot be written, so rows are kept in memory only until a daemon takes them;"
+            f" make it writable or choose another with EXPTRACK_HOME{' (mode is offline!)' * spool_only}",
+        )
+    return box
+
+
+def _box_elsewhere(home: Path, run_id: str, stream: bytes) -> BlackBox:
+    name = stream.hex()
+    try:
+        return BlackBox(
+            run_id, stream, Places(home / "rings" / name, home / "spool" / name), BoxLimits()
+        )
+    except OSError:
+        say_once(
+            "ring",
+            "neither shared memory nor the home has room for the black box: rows are kept in this process's"
+            " memory, and a kill loses those that no daemon has taken yet",
+        )
+        return BlackBox(run_id, stream, Places(None, home / "spool" / name), BoxLimits())
+
+
+def _private(folder: Path) -> None:
+    """A folder below a shared one, that must be ours alone."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if (
+        found.st_uid != os.getuid()
+        or found.st_mode & 0o077
+        or not folder.is_dir()
+        or folder.is_symlink()
+    ):
+        raise OSError(0, f"{folder} is not private")
+
+
+# --- fork and exit --------------------------------------------------------------------------------
+
+
+def _after_fork_in_child() -> None:
+    """A forked child (a DataLoader worker) is silent until it calls `init` itself."""
+    notices.after_fork_in_child()
+    courier.after_fork_in_child()
+    for run in list(_live):
+        run.silence()
+    _live.clear()
+
+
+def _at_exit() -> None:
+    """Exit without `finish`: the rows are safe anyway; this only spares the daemon the recovery."""
+    failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
+    for run in list(_live):
+        run.finish(exit_code=1 if failed else 0, timeout_s=_EXIT_FLUSH_S)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)
