@@ -1,0 +1,206 @@
+"""A run's points as a file that other tools read: CSV, JSON lines, Parquet. Every value exactly once.
+
+Columns: name, step, time, value, rank; one line a point, in journal order.
+
+- time: in CSV and JSON lines Unix seconds with nine decimals (exact as text), in Parquet timestamp[ns, UTC].
+- value: numbers as Python writes them (`repr`: a float64 reads back to the same bits, an int stays exact).
+  NaN and infinities are `nan`, `inf`, `-inf` in CSV and `NaN`, `Infinity`, `-Infinity` in JSON lines, which
+  Python's json and pandas read. true and false are `true` and `false`; a missing value is empty or null.
+- CSV: a text that begins with = + - @ ' tab or return gets a ' in front, so that no spreadsheet runs it.
+- Parquet: `value` is float64; a text, or an int that float64 can't hold, stands exactly in column `text`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, TypeAlias
+
+from exptrack_daemon.errors import ExptrackError
+from exptrack_daemon.store.reader import Point
+from exptrack_proto.records import Scalar
+
+COLUMNS = ("name", "step", "time", "value", "rank")
+FORMATS = ("csv", "jsonl", "parquet")
+_BATCH_POINTS = 65_536
+_EXACT_INT = 2**53
+_SPECIAL = re.compile(r'[,"\r\n]')
+_DANGEROUS = ("=", "+", "-", "@", "'", "\t", "\r")
+
+Writer: TypeAlias = Callable[[Iterable[Point], IO[bytes]], None]
+
+
+class MissingExtra(ExptrackError):
+    """A library that an optional part needs is not installed."""
+
+
+def export_to(path: Path, write: Writer, points: Iterable[Point]) -> None:
+    """Write a file that appears whole or not at all.
+
+    Raises:
+        ExptrackError: the file can't be written there.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            with path.open("wb") as stream:  # a pipe or a terminal: nothing to rename
+                write(points, stream)
+            return
+        with _replacing(path) as stream:
+            write(points, stream)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ExptrackError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def writer_for(kind: str, *, clean: Callable[[str], str] | None = None) -> Writer:
+    """The writer of a format; `clean` is applied to texts that go to a terminal.
+
+    Raises:
+        MissingExtra: Parquet without pyarrow.
+    """
+    if kind == "csv":
+        return lambda points, stream: write_csv(points, stream, clean=clean)
+    if kind == "jsonl":
+        return write_jsonl
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            "Parquet needs pyarrow, which is not installed: pip install 'exptrack[export]'"
+        ) from error
+    return write_parquet
+
+
+def write_csv(
+    points: Iterable[Point], stream: IO[bytes], *, clean: Callable[[str], str] | None = None
+) -> None:
+    cells = _Cells(clean)
+    stream.write(f"{','.join(COLUMNS)}\n".encode())
+    rest = iter(points)
+    while batch := list(islice(rest, _BATCH_POINTS)):
+        lines = [
+            f"{cells.name(name)},{step},{seconds(time_ns)},{cells.value(value)},{rank}\n"
+            for name, step, time_ns, value, rank in batch
+        ]
+        stream.write("".join(lines).encode("utf-8"))
+
+
+def write_jsonl(points: Iterable[Point], stream: IO[bytes]) -> None:
+    rest = iter(points)
+    while batch := list(islice(rest, _BATCH_POINTS)):
+        stream.write("".join(map(json_line, batch)).encode("ascii"))
+
+
+def json_line(point: Point) -> str:
+    """One point as a line of JSON. Control characters and all but ASCII are escaped."""
+    name, step, time_ns, value, rank = point
+    return (
+        f'{{"name": {json.dumps(name)}, "step": {step}, "time": {seconds(time_ns)},'
+        f' "value": {json.dumps(value)}, "rank": {rank}}}\n'
+    )
+
+
+def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema(
+        [
+            ("name", pa.dictionary(pa.int32(), pa.string())),
+            ("step", pa.int64()),
+            ("time", pa.timestamp("ns", tz="UTC")),
+            ("value", pa.float64()),
+            ("rank", pa.int32()),
+            ("text", pa.string()),
+        ]
+    )
+    rest = iter(points)
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        while batch := list(islice(rest, _BATCH_POINTS)):
+            names, steps, times, values, ranks = zip(*batch, strict=True)
+            columns: list[Any] = [
+                pa.array(names, pa.string()).dictionary_encode(),
+                pa.array(steps, pa.int64()),
+                pa.array(times, pa.timestamp("ns", tz="UTC")),
+                pa.array([as_float(value) for value in values], pa.float64(), from_pandas=False),
+                pa.array(ranks, pa.int32()),
+                pa.array([exact_text(value) for value in values], pa.string()),
+            ]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def seconds(time_ns: int) -> str:
+    """Unix seconds, exact."""
+    return f"{time_ns // 1_000_000_000}.{time_ns % 1_000_000_000:09d}"
+
+
+def as_float(value: Scalar) -> float | None:
+    """The value as float64 holds it; None for a text or a missing value."""
+    return None if value is None or isinstance(value, str) else float(value)
+
+
+def exact_text(value: Scalar) -> str | None:
+    """What float64 cannot hold: texts, and integers beyond 2^53."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and abs(value) > _EXACT_INT:
+        return str(value)
+    return None
+
+
+def unguarded(cell: str) -> str:
+    """A text cell of our CSV as it was logged."""
+    return cell.removeprefix("'")
+
+
+class _Cells:
+    """Writes CSV cells. Names repeat: each is looked at once."""
+
+    def __init__(self, clean: Callable[[str], str] | None) -> None:
+        self._clean = clean
+        self._names: dict[str, str] = {}
+
+    def name(self, name: str) -> str:
+        cell = self._names.get(name)
+        if cell is None:
+            if len(self._names) >= _BATCH_POINTS:
+                self._names.clear()
+            cell = self._names[name] = self._text(name)
+        return cell
+
+    def value(self, value: Scalar) -> str:
+        if isinstance(value, float):
+            return repr(value)
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        return "" if value is None else str(value)
+
+    def _text(self, text: str) -> str:
+        if self._clean is not None:
+            text = self._clean(text)
+        if text.startswith(_DANGEROUS):
+            text = f"'{text}"
+        if text and not _SPECIAL.search(text):
+            return text
+        doubled = text.replace('"', '""')
+        return f'"{doubled}"'
