@@ -1,0 +1,97 @@
+"""What the user said about the run itself, apart from its rows: config, summary, how it ended. Pure.
+
+W&B takes these apart from the history and does not say when they have arrived. So they stand in the
+sink's saved state, and every new session says them again: saying them twice does no harm.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from exptrack_daemon.errors import BatchRejected
+from exptrack_daemon.journal.entries import Entry, Event
+from exptrack_daemon.sinks.wandb.names import config_keys, metric_key, prefix_of
+from exptrack_proto.records import Close, ConfigUpdate, Hparams, Open, Summary
+
+_MAX_STATE_BYTES = 384 * 1024
+"""Of config or summary in the saved state; what is larger is said once and not again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Beyond what the run was opened with."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    exit_code: int | None = None
+    """Set when the trainer's rank 0 has closed the run; None while it runs."""
+
+    def after(self, entries: Iterable[Entry]) -> Told:
+        """What is known once these entries are.
+
+        Raises:
+            BatchRejected: an item's text is not a JSON object.
+        """
+        told = self
+        for entry in entries:
+            if isinstance(entry, Event):
+                told = told._after(entry)
+        return told
+
+    def _after(self, event: Event) -> Told:
+        item, stream = event.item, event.stream
+        is_first = stream.role == "trainer" and stream.rank == 0
+        match item:
+            case ConfigUpdate():
+                return self.with_config(item.config)
+            case Hparams():
+                return self.with_config(item.hparams).with_summary(item.metrics)
+            case Summary():
+                return self.with_summary(item.values, prefix_of(stream))
+            case Open() if is_first:
+                opened = replace(self, exit_code=None)
+                return opened.with_config(item.config) if stream.attempt > 1 else opened
+            case Close() if is_first:
+                return replace(self, exit_code=_exit_code(item))
+        return self
+
+    def with_config(self, text: str) -> Told:
+        return replace(self, config={**self.config, **config_keys(_object(text))})
+
+    def with_summary(self, text: str, prefix: str = "") -> Told:
+        values = _object(text)
+        told = {metric_key(name, values, prefix): value for name, value in values.items()}
+        return replace(self, summary={**self.summary, **told})
+
+    def to_state(self) -> dict[str, Any]:
+        return {
+            "config": _if_small(self.config),
+            "summary": _if_small(self.summary),
+            "exit_code": self.exit_code,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Told:
+        return cls(state.get("config") or {}, state.get("summary") or {}, state.get("exit_code"))
+
+
+def _exit_code(close: Close) -> int:
+    if close.status == "finished":
+        return 0
+    return close.exit_code or 1
+
+
+def _object(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise BatchRejected("a config or summary is not JSON") from error
+    if not isinstance(found, dict):
+        raise BatchRejected("a config or summary is not a JSON object")
+    return found
+
+
+def _if_small(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return values if len(json.dumps(values)) <= _MAX_STATE_BYTES else {}
