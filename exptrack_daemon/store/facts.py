@@ -226,4 +226,5 @@ def replay_state(facts: RunFacts) -> dict[str, Any]:
             stream_id: msgspec.to_builtins(stream.stream)
             for stream_id, stream in facts.streams.items()
         },
+        "closed": [key for key, stream in facts.streams.items() if stream.status != "open"],
     }

@@ -20,7 +20,7 @@ from exptrack_daemon.errors import HomeUnusable, JournalNewer
 from exptrack_daemon.files import Files, OsFiles
 from exptrack_daemon.home import Home
 from exptrack_daemon.journal.cursor import CURSOR_VERSION, Cursor
-from exptrack_daemon.journal.entries import Entry, Rows, RunInfo
+from exptrack_daemon.journal.entries import Entry, Rows, RunInfo, Stream
 from exptrack_daemon.store.catalog import CatalogDamaged, CatalogNewer, consult
 from exptrack_daemon.store.catalog_rows import list_names, load, load_all
 from exptrack_daemon.store.facts import LedgerEntry, RunFacts, fresh
@@ -178,7 +178,11 @@ class HomeReader:
                 return
 
     def status(self, facts: RunFacts) -> RunStatus:
-        return status_of(facts, self._liveness.is_alive)
+        return status_of(facts, self.is_alive)
+
+    def is_alive(self, stream: Stream) -> bool:
+        """Whether the trainer that writes this stream still lives."""
+        return self._liveness.is_alive(stream)
 
     def sink_states(self, run: RunView) -> list[SinkState]:
         """The sinks that have a cursor for this run, and how far each is behind the journal."""

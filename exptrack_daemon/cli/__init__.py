@@ -1,0 +1,27 @@
+"""The command line: one file a group of verbs. `render` and `machine` are pure, the rest is shell."""
+
+from typer.models import CommandInfo
+
+from exptrack_daemon.cli import (
+    daemon,
+    doctor,
+    exporting,
+    following,
+    listing,
+    verifying,
+    viewing,
+)
+from exptrack_daemon.cli.frame import app
+
+
+def _name(command: CommandInfo) -> str:
+    return command.name or getattr(command.callback, "__name__", "")
+
+
+__all__ = ["app", "daemon", "doctor", "exporting", "following", "listing", "verifying", "viewing"]
+
+_ORDER = (
+    *("runs", "show", "tail", "export", "tensorboard"),
+    *("verify", "replay", "recover", "doctor", "demo"),
+)
+app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

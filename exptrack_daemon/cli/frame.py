@@ -1,0 +1,118 @@
+"""The frame that every verb stands in: the app, its shared options, and how an error leaves it.
+
+A verb is registered with `verb(app, …)`: its help ends in examples, and whatever it raises for a person
+becomes one red line on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.text import Text
+
+from exptrack_daemon.cli.exits import ExitCode, code_of
+from exptrack_daemon.cli.render import clean, error_console, warn
+from exptrack_daemon.errors import ExptrackError
+from exptrack_daemon.store.reader import HomeReader, locate, open_home
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        envvar="EXPTRACK_HOME",
+        metavar="DIR",
+        help="The home folder; default ~/.exptrack.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, stable fields.")]
+RunArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="An id, a unique beginning of one, a name, PROJECT/NAME, or `latest`.",
+        show_default=False,
+    ),
+]
+
+app = typer.Typer(
+    name="exptrack",
+    help="A flight recorder for training: what was logged, where it went, and what became of it.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    epilog="\b\nExamples:\n  exptrack demo\n  exptrack runs\n  exptrack show latest",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+)
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"exptrack {version('exptrack')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version_: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version."),
+    ] = False,
+) -> None: ...
+
+
+def verb(
+    group: typer.Typer, *, examples: Sequence[str], name: str | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command."""
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {example}" for example in examples)
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def framed(*arguments: Any, **options: Any) -> None:
+            try:
+                command(*arguments, **options)
+                sys.stdout.flush()
+            except ExptrackError as error:
+                fail(str(error), code_of(error))
+            except BrokenPipeError:
+                _leave_pipe()
+            except KeyboardInterrupt:
+                raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+        return group.command(name, epilog=epilog)(framed)
+
+    return register
+
+
+def fail(message: str, code: ExitCode) -> NoReturn:
+    """One clear line, then out."""
+    error_console().print(Text(f"exptrack: {clean(message, 4_000)}", "bold red"))
+    raise typer.Exit(int(code))
+
+
+def reading(home: Path | None) -> HomeReader:
+    """The home folder, for reading."""
+    return open_home(home)
+
+
+def home_path(home: Path | None) -> Path:
+    return locate(home)
+
+
+def show_notices(reader: HomeReader) -> None:
+    for notice in reader.notices:
+        warn(notice)
+
+
+def _leave_pipe() -> NoReturn:
+    """Whoever read our output has gone (`| head`): leave without a word."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise typer.Exit(ExitCode.PIPE_CLOSED)
