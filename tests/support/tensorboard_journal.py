@@ -66,7 +66,9 @@ class Journal:
         )
         return self.item(opened, writer)
 
-    def rows(self, rows: Iterable[tuple[int, Mapping[str, Any]]], writer: Stream | None = None) -> Journal:
+    def rows(
+        self, rows: Iterable[tuple[int, Mapping[str, Any]]], writer: Stream | None = None
+    ) -> Journal:
         made = [Row(step, at(step), dict(values)) for step, values in rows]
         writer = writer or stream()
         first = self._next(writer, len(made))
