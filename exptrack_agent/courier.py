@@ -43,7 +43,7 @@ SPOOL_EVERY_S = 1.0
 class Lane:
     """One stream on its way: what is to be sent, what is under way, what is done."""
 
-    def __init__(self, run: RowLog, box: BlackBox) -> None:
+    def __init__(self, run: RowLog, box: BlackBox, now: float) -> None:
         self.run = run
         self.box = box
         self.to_send: deque[Span] = deque()
@@ -53,6 +53,7 @@ class Lane:
         self.progress = threading.Condition()
         self.notice = ""
         self._boot = ""
+        self._began_at = now
         self._bytes_under_way = 0
         self._heard_at = float("-inf")
         self._asked_at = float("-inf")
@@ -121,7 +122,7 @@ class Lane:
 
     def is_cut_off(self, now: float) -> bool:
         """Items wait, and the daemon was not heard for a while."""
-        return not self.is_empty and now - self._heard_at > SILENCE_S
+        return not self.is_empty and now - max(self._heard_at, self._began_at) > SILENCE_S
 
     def _release(self, sequence: int) -> bool:
         done: list[Span] = []

@@ -99,7 +99,7 @@ class RowLog:
                 value is counted in `stats()`, and said once; all others of the call are kept.
         """
         with self.lock:
-            if data.__class__ is not dict:
+            if type(data) is not dict:
                 if (mapping := self._mapping(data)) is None:
                     return
                 data = mapping

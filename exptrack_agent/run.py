@@ -131,7 +131,7 @@ class Run(RowLog):
     def send_through(self, courier: Courier) -> None:
         """Let a courier carry what is logged."""
         assert self._box is not None
-        self._lane = Lane(self, self._box)
+        self._lane = Lane(self, self._box, time.monotonic())
         self._courier = courier
         courier.add(self._lane, offline=self.mode == "offline")
 

@@ -43,6 +43,11 @@ class Home:
         return self.path / "daemon.json"
 
     @property
+    def live(self) -> Path:
+        """Which trainers are writing."""
+        return self.path / "live.json"
+
+    @property
     def settings(self) -> Path:
         return self.path / "daemon.toml"
 

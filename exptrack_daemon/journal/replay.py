@@ -48,7 +48,14 @@ class Replay:
     def __init__(self, run_id: str) -> None:
         self.run = RunInfo(run_id, project="", name=run_id, created_ns=0)
         self.streams: dict[bytes, Stream] = {}
+        self.closed: set[bytes] = set()
         self._pieces: dict[bytes, _Pieces] = {}
+
+    @property
+    def has_ended(self) -> bool:
+        """Every trainer that began has closed its stream."""
+        trainers = {stream for stream, info in self.streams.items() if info.role == "trainer"}
+        return bool(trainers) and trainers <= self.closed
 
     def entries(self, found: Found) -> Entry | None:
         """The entry that a durable frame holds; None for a chunk.
@@ -68,6 +75,7 @@ class Replay:
             return _rows(stream, frame, found, body)
         item = self._join(frame.stream, body)
         if isinstance(body, Close):
+            self.closed.add(frame.stream)
             self._pieces.pop(frame.stream, None)
         return Event(stream, frame.first, found.start.rows, item)
 
@@ -78,11 +86,13 @@ class Replay:
     def dump(self) -> dict[str, Any]:
         """The state as JSON values, for a cursor."""
         streams = {stream.hex(): msgspec.to_builtins(info) for stream, info in self.streams.items()}
-        return {"run": msgspec.to_builtins(self.run), "streams": streams}
+        closed = [stream.hex() for stream in sorted(self.closed)]
+        return {"run": msgspec.to_builtins(self.run), "streams": streams, "closed": closed}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Take up a state that `dump` gave."""
         self.run = msgspec.convert(saved["run"], RunInfo)
+        self.closed = {bytes.fromhex(stream) for stream in saved["closed"]}
         self.streams = {
             bytes.fromhex(stream): msgspec.convert(info, Stream)
             for stream, info in saved["streams"].items()

@@ -1,0 +1,146 @@
+"""The daemon's settings: read once from HOME/daemon.toml, checked before anything starts.
+
+default_sinks = ["tensorboard"]    # for runs that name none; "catalog" always runs
+[journal]
+segment_bytes = 67108864
+[sampler]
+every_s = 2.0
+[sinks.wandb]                      # a sink's own table; the sink checks it
+mode = "offline"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from exptrack_daemon.errors import ConfigInvalid
+from exptrack_daemon.home import Home
+from exptrack_daemon.journal.writer import JournalConfig
+
+CATALOG = "catalog"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeConfig:
+    """How frames are taken."""
+
+    commit_after_s: float = 0.015
+    """A frame waits at most so long for others to share its sync."""
+    commit_bytes: int = 1024 * 1024
+    recover_every_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.commit_after_s <= 1:
+            raise ValueError(f"intake.commit_after_s is 0 to 1 seconds, not {self.commit_after_s}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerConfig:
+    """How machine and training processes are watched."""
+
+    enabled: bool = True
+    every_s: float = 2.0
+
+    def __post_init__(self) -> None:
+        if self.every_s < 0.2:
+            raise ValueError(f"sampler.every_s must be at least 0.2 seconds, not {self.every_s}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryConfig:
+    """How the journal is handed to sinks."""
+
+    batch_bytes: int = 1024 * 1024
+    batch_age_s: float = 0.5
+    hung_after_s: float = 60.0
+    """A worker that gives no sign of life for so long is killed and started anew."""
+
+    def __post_init__(self) -> None:
+        if self.batch_bytes < 4096:
+            raise ValueError(f"delivery.batch_bytes must be at least 4096, not {self.batch_bytes}")
+        if self.hung_after_s < 5:
+            raise ValueError(
+                f"delivery.hung_after_s must be at least 5 seconds, not {self.hung_after_s}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonConfig:
+    """Everything that can be set."""
+
+    home: Home
+    default_sinks: tuple[str, ...] = ("tensorboard",)
+    journal: JournalConfig = field(default_factory=JournalConfig)
+    intake: IntakeConfig = field(default_factory=IntakeConfig)
+    sampler: SamplerConfig = field(default_factory=SamplerConfig)
+    delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def wants(self, sink: str, asked: tuple[str, ...] | None) -> bool:
+        """Whether a run that asked for these sinks (None: for none in particular) goes to this one."""
+        return sink == CATALOG or sink in (self.default_sinks if asked is None else asked)
+
+
+_PARTS: dict[str, type] = {
+    "journal": JournalConfig,
+    "intake": IntakeConfig,
+    "sampler": SamplerConfig,
+    "delivery": DeliveryConfig,
+}
+
+
+def load_config(home_path: Path) -> DaemonConfig:
+    """The settings of a home; defaults where it has no daemon.toml.
+
+    Raises:
+        ConfigInvalid: the file is no TOML, or a setting is unknown or out of range; says which.
+    """
+    home = Home(home_path)
+    try:
+        table = tomllib.loads(home.settings.read_text("utf-8"))
+    except FileNotFoundError:
+        return DaemonConfig(home=home)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{home.settings} is not valid TOML: {error}") from error
+    return config_from(home, table)
+
+
+def config_from(home: Home, table: Mapping[str, Any]) -> DaemonConfig:
+    """Check a parsed daemon.toml."""
+    known = {*_PARTS, "default_sinks", "sinks"}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ConfigInvalid(
+            f"{home.settings}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        )
+    parts = {name: _part(home, name, kind, table.get(name, {})) for name, kind in _PARTS.items()}
+    sinks = table.get("sinks", {})
+    if not isinstance(sinks, dict) or not all(isinstance(value, dict) for value in sinks.values()):
+        raise ConfigInvalid(
+            f"{home.settings}: [sinks.NAME] are tables; the list is called default_sinks"
+        )
+    default = table.get("default_sinks", ["tensorboard"])
+    if not isinstance(default, list) or not all(isinstance(name, str) for name in default):
+        raise ConfigInvalid(
+            f'{home.settings}: default_sinks is a list such as ["tensorboard", "wandb"]'
+        )
+    return DaemonConfig(home=home, default_sinks=tuple(default), sinks=sinks, **parts)
+
+
+def _part(home: Home, name: str, kind: type, table: Any) -> Any:
+    if not isinstance(table, dict):
+        raise ConfigInvalid(f"{home.settings}: [{name}] is a table")
+    known = {field.name for field in fields(kind)}
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ConfigInvalid(
+            f"{home.settings}: unknown {name}.{unknown[0]}; known are {', '.join(sorted(known))}"
+        )
+    try:
+        return kind(**table)
+    except (TypeError, ValueError) as error:
+        raise ConfigInvalid(f"{home.settings}: {error}") from error

@@ -1,0 +1,1 @@
+"""From the journal to a sink: read from the cursor, write, settle, advance. One loop for every sink."""

@@ -1,0 +1,32 @@
+"""The intake as a process, started by the supervisor: `python -m exptrack_daemon.intake HOME BOOT`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from exptrack_daemon.clock import SystemClock
+from exptrack_daemon.config import load_config
+from exptrack_daemon.files import OsFiles
+from exptrack_daemon.intake.server import IntakeServer
+from exptrack_daemon.lifeline import Lifeline
+from exptrack_daemon.locks import hold_lock
+from exptrack_daemon.telemetry import log_to_stderr
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until the supervisor ends or says stop."""
+    os.umask(0o077)
+    log_to_stderr("intake")
+    home, boot = arguments
+    config = load_config(Path(home))
+    clock = SystemClock()
+    lifeline = Lifeline(clock)
+    hold_lock(config.home.path / "intake.lock", lifeline.should_stop)
+    IntakeServer(config, OsFiles(), clock, boot).serve(lifeline)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

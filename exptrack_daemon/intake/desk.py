@@ -1,0 +1,290 @@
+"""The intake's desk: what is done with each frame. No sockets: bytes in, journals written, acks to give.
+
+For every stream the journal wants the next sequence. A frame that begins there is appended; one that was seen
+is acknowledged again; one that begins later is left (the trainer sends it again, in order). A frame that does
+not decode is kept as far as it does, and what is refused becomes a ledger entry in its place, so that a bug
+in one value never holds up a stream and never loses a neighbour.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from exptrack_daemon.clock import Clock
+from exptrack_daemon.files import Files
+from exptrack_daemon.home import Home
+from exptrack_daemon.intake.live import LiveStreams
+from exptrack_daemon.journal.writer import Journal, JournalConfig, StreamEnd
+from exptrack_proto.codec import decode, encode_item, pack_frames, salvage
+from exptrack_proto.errors import Malformed, ProtocolError
+from exptrack_proto.frame import Frame, Kind, parse
+from exptrack_proto.records import Close, Loss, Open
+
+logger = logging.getLogger(__name__)
+
+_MOST_JOURNALS = 256
+_MOST_SAMPLES = 64
+_REASON_CHARS = 300
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the intake did since it started."""
+
+    frames: int = 0
+    rows: int = 0
+    points: int = 0
+    bytes: int = 0
+    seen_before: int = 0
+    out_of_order: int = 0
+    rejected: int = 0
+    commits: int = 0
+    disk_errors: int = 0
+
+
+@dataclass(slots=True)
+class Desk:
+    """Takes frames for all runs of a home."""
+
+    home: Home
+    files: Files
+    clock: Clock
+    config: JournalConfig
+    live: LiveStreams
+    counters: Counters = field(default_factory=Counters)
+    notices: dict[bytes, str] = field(default_factory=dict)
+    """By stream: a word for its user, not told yet."""
+    to_answer: set[tuple[str, bytes]] = field(default_factory=set)
+    """(run, stream) whose trainer should hear how far we are."""
+    uncommitted_bytes: int = 0
+    asked_sinks: set[str] = field(default_factory=set)
+    """Sinks that some run asked for by name since the start."""
+    disk_trouble: str = ""
+    """Why nothing can be written at the moment, or ""."""
+    _journals: dict[str, Journal] = field(default_factory=dict)
+    _unsynced: set[str] = field(default_factory=set)
+
+    def take(self, data: bytes) -> None:
+        """Take one frame as it came from the wire."""
+        try:
+            frame = parse(data)
+        except ProtocolError as error:
+            self._reject(data, error)
+            return
+        self.counters.bytes += len(data)
+        self.put(frame, data)
+
+    def put(self, frame: Frame, data: bytes) -> None:
+        """Take a frame whose header is right."""
+        try:
+            journal = self.journal(frame.run_id)
+            self._put(journal, frame, data)
+        except OSError as error:
+            self._trouble(error)
+
+    def resync(self, run_id: str, stream: bytes, first: int) -> None:
+        """The trainer has nothing before `first` any more: what is missing until there is lost."""
+        try:
+            journal = self.journal(run_id)
+            end = journal.streams.get(stream)
+            if end is None and first > 0:
+                self._append(journal, encode_item(run_id, stream, 0, self._unknown_open(run_id)))
+                end = journal.streams[stream]
+            if end is not None and end.next < first:
+                reason = "no longer held by the trainer"
+                self._lose(journal, run_id, stream, end.next, first - 1, reason)
+        except OSError as error:
+            self._trouble(error)
+
+    def close_crashed(self, run_id: str, stream: bytes) -> None:
+        """Write the `close` that a dead trainer could not."""
+        try:
+            journal = self.journal(run_id)
+            end = journal.streams.get(stream)
+            if end is None or end.closed:
+                self.live.remove(stream)
+                return
+            close = Close(time_ns=self.clock.now_ns(), status="crashed")
+            self._append(journal, encode_item(run_id, stream, end.next, close))
+            logger.info("Run %s: a trainer is gone without finishing; marked as crashed.", run_id)
+        except OSError as error:
+            self._trouble(error)
+
+    def commit(self) -> set[str]:
+        """Make everything taken durable; returns the runs that have news for the sinks."""
+        changed: set[str] = set()
+        self.uncommitted_bytes = 0
+        for run_id in list(self._unsynced):
+            try:
+                self._journals[run_id].commit()
+            except OSError as error:
+                self._trouble(error)
+            else:
+                changed.add(run_id)
+            self._unsynced.discard(run_id)
+        if changed:
+            self.counters.commits += 1
+            self.disk_trouble = ""
+        self.live.save()
+        return changed
+
+    def durable(self, run_id: str, stream: bytes) -> int:
+        """The sequence before which all of a stream is durable."""
+        try:
+            return self.journal(run_id).durable.get(stream, 0)
+        except OSError as error:
+            self._trouble(error)
+            return 0
+
+    def expected(self, run_id: str, stream: bytes) -> StreamEnd:
+        """Where a stream stands in its journal, commits or not."""
+        return self.journal(run_id).streams.get(stream, StreamEnd())
+
+    def close(self) -> None:
+        """Commit and release all journals."""
+        self.commit()
+        for journal in self._journals.values():
+            try:
+                journal.close()
+            except OSError as error:
+                self._trouble(error)
+        self._journals.clear()
+
+    def journal(self, run_id: str) -> Journal:
+        """The run's journal, opened (and recovered) on first use; the longest unused is let go.
+
+        Raises:
+            OSError: the disk cannot be read or written.
+        """
+        journal = self._journals.pop(run_id, None)
+        if journal is None:
+            if len(self._journals) >= _MOST_JOURNALS:
+                self._let_go_of_one()
+            directory = self.home.journal(run_id)
+            journal = Journal(self.files, directory, run_id, self.clock, self.config)
+        self._journals[run_id] = journal
+        return journal
+
+    # --- one frame ------------------------------------------------------------------------------
+
+    def _put(self, journal: Journal, frame: Frame, data: bytes) -> None:
+        end = journal.streams.get(frame.stream, StreamEnd())
+        self.to_answer.add((frame.run_id, frame.stream))
+        if frame.end <= end.next:
+            self.counters.seen_before += 1
+            return
+        if frame.first < end.next:
+            self._put_rest(journal, frame, end.next)
+            return
+        try:
+            body = decode(frame)
+        except Malformed as error:
+            if frame.first == end.next:
+                self._salvage(journal, frame, error)
+            return
+        if frame.first > end.next and not (isinstance(body, Loss) and body.first <= end.next):
+            self.counters.out_of_order += 1
+            return
+        if isinstance(body, Open):
+            self.live.add(frame, body)
+            self.asked_sinks.update(body.sinks or ())
+        if isinstance(body, list):
+            self.counters.rows += len(body)
+            self.counters.points += sum([len(row.values) for row in body])
+        self._append(journal, data, frame)
+
+    def _append(self, journal: Journal, data: bytes, frame: Frame | None = None) -> None:
+        frame = frame or parse(data)
+        journal.append(frame, data)
+        if frame.kind is Kind.CLOSE:
+            self.live.remove(frame.stream)
+        self.counters.frames += 1
+        self.uncommitted_bytes += len(data)
+        self._unsynced.add(frame.run_id)
+        self.to_answer.add((frame.run_id, frame.stream))
+
+    def _put_rest(self, journal: Journal, frame: Frame, sequence: int) -> None:
+        """A frame of which the first rows are known: take the others."""
+        try:
+            rows = [row for number, row, _ in salvage(frame) if number >= sequence]
+        except Malformed as error:
+            self._salvage(journal, frame, error)
+            return
+        for data in pack_frames(frame.run_id, frame.stream, sequence, rows):
+            self._put(journal, parse(data), data)
+
+    def _salvage(self, journal: Journal, frame: Frame, error: Malformed) -> None:
+        """Keep the rows that are right; put a ledger entry in the place of each that is not."""
+        run_id, stream = frame.run_id, frame.stream
+        self.counters.rejected += 1
+        try:
+            rows = list(salvage(frame)) if frame.kind is Kind.ROWS else []
+        except Malformed:
+            rows = []
+        if not rows:
+            self._lose(journal, run_id, stream, frame.first, frame.end - 1, str(error))
+            return
+        good: list[memoryview] = []
+        for sequence, row, fault in rows:
+            if fault is None:
+                good.append(row)
+                continue
+            self._append_rows(journal, run_id, stream, sequence, good)
+            good = []
+            self._lose(journal, run_id, stream, sequence, sequence, f"refused: {fault}")
+        self._append_rows(journal, run_id, stream, frame.end, good)
+
+    def _append_rows(
+        self, journal: Journal, run_id: str, stream: bytes, end: int, rows: list[memoryview]
+    ) -> None:
+        for data in pack_frames(run_id, stream, end - len(rows), rows):
+            self._append(journal, data)
+
+    def _lose(
+        self, journal: Journal, run_id: str, stream: bytes, first: int, last: int, reason: str
+    ) -> None:
+        loss = Loss(
+            time_ns=self.clock.now_ns(), first=first, last=last, reason=reason[:_REASON_CHARS]
+        )
+        self._append(journal, encode_item(run_id, stream, last, loss))
+        self.notices[stream] = (
+            f"run {run_id}: {last - first + 1} rows were lost: {reason[:_REASON_CHARS]}"
+        )
+        logger.error("Run %s: items %d to %d of a stream are lost: %s", run_id, first, last, reason)
+
+    def _unknown_open(self, run_id: str) -> Open:
+        return Open(time_ns=self.clock.now_ns(), project="recovered", name=run_id)
+
+    def _reject(self, data: bytes, error: ProtocolError) -> None:
+        """Bytes that are no frame: count them, and keep the first few to look at."""
+        self.counters.rejected += 1
+        if self.counters.rejected > _MOST_SAMPLES:
+            return
+        logger.warning("Something that is no frame was received and set aside: %s.", error)
+        try:
+            self.files.make_directory(self.home.quarantine)
+            path = self.home.quarantine / f"frame-{self.clock.now_ns()}.bin"
+            sample = self.files.open_append(path)
+            sample.append(data)
+            sample.close()
+        except OSError as trouble:
+            self._trouble(trouble)
+
+    def _trouble(self, error: OSError) -> None:
+        """The disk took nothing: nothing is acknowledged, so trainers keep it and send it again."""
+        self.counters.disk_errors += 1
+        reason = error.strerror or str(error)
+        if reason != self.disk_trouble:
+            self.disk_trouble = reason
+            logger.error(
+                "The home %s cannot be written (%s); trainers keep their rows.",
+                self.home.path,
+                reason,
+            )
+
+    def _let_go_of_one(self) -> None:
+        run_id = next(iter(self._journals))
+        journal = self._journals.pop(run_id)
+        self._unsynced.discard(run_id)
+        journal.close()

@@ -1,0 +1,78 @@
+"""Which trainers are writing: kept in one small file, for the sampler and for the next start of the daemon.
+
+A trainer that dies leaves its black box, and is found by it. Only when the machine went down is the box gone
+too; then this file tells which streams have to be closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from exptrack_daemon.files import Files
+from exptrack_proto.frame import Frame
+from exptrack_proto.records import Open
+
+
+@dataclass(frozen=True, slots=True)
+class LiveStream:
+    """A trainer's stream that is open."""
+
+    stream: str
+    run_id: str
+    rank: int
+    host: str
+    pid: int
+    opened_ns: int
+
+
+class LiveStreams:
+    """The open streams; saved when they change."""
+
+    def __init__(self, files: Files, path: Path) -> None:
+        self._files = files
+        self._path = path
+        self._streams: dict[str, LiveStream] = {
+            live.stream: live for live in read_live(files, path)
+        }
+        self._changed = False
+
+    def all(self) -> list[LiveStream]:
+        """A copy of what is open."""
+        return list(self._streams.values())
+
+    def add(self, frame: Frame, item: Open) -> None:
+        if item.role != "trainer":
+            return
+        name = frame.stream.hex()
+        self._streams[name] = LiveStream(
+            name, frame.run_id, item.rank, item.host, item.pid, item.time_ns
+        )
+        self._changed = True
+
+    def remove(self, stream: bytes) -> None:
+        if self._streams.pop(stream.hex(), None) is not None:
+            self._changed = True
+
+    def save(self) -> None:
+        """Replace the file if anything changed. Losing a change costs nothing that is not found again."""
+        if not self._changed:
+            return
+        with contextlib.suppress(OSError):
+            temporary = self._path.with_suffix(".tmp")
+            self._files.remove(temporary)
+            file = self._files.open_append(temporary)
+            file.append(json.dumps([asdict(live) for live in self._streams.values()]).encode())
+            file.close()
+            self._files.rename(temporary, self._path)
+            self._changed = False
+
+
+def read_live(files: Files, path: Path) -> list[LiveStream]:
+    """The streams that were open when the file was last written."""
+    try:
+        return [LiveStream(**entry) for entry in json.loads(files.read(path))]
+    except (OSError, ValueError, TypeError):
+        return []

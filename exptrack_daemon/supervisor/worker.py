@@ -1,0 +1,165 @@
+"""One worker process as the supervisor sees it: started, listened to, killed when hung, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+EXIT_RESTART = 75
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+STEADY_AFTER_S = 60.0
+_READ_BYTES = 65_536
+_MOST_PENDING = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """What to run, and how long it may be silent."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...]
+    hung_after_s: float
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker process and its history."""
+
+    spec: WorkerSpec
+    restarts: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    heard_at: float = 0.0
+    has_reported: bool = False
+    _process: subprocess.Popen[bytes] | None = None
+    _pending: bytes = b""
+    _started_at: float = 0.0
+    _start_after: float = float("-inf")
+    _pause_s: float = FIRST_PAUSE_S
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def descriptor(self) -> int | None:
+        """Where its reports come from."""
+        if self._process is None or self._process.stdout is None:
+            return None
+        return self._process.stdout.fileno()
+
+    @property
+    def state(self) -> str:
+        """`starting`, `running` or `waiting` (for its next start)."""
+        if self._process is None:
+            return "waiting"
+        return "running" if self.has_reported else "starting"
+
+    def start(self, now: float) -> None:
+        """Start the process if it is time to."""
+        if self._process is not None or now < self._start_after:
+            return
+        spec = self.spec
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", spec.module, *spec.arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # its helpers can be killed with it, and Ctrl-C is ours to handle
+        )
+        assert self._process.stdout is not None
+        os.set_blocking(self._process.stdout.fileno(), False)
+        self._started_at = self.heard_at = now
+        self.has_reported = False
+        self._pending = b""
+
+    def listen(self, now: float) -> None:
+        """Read its reports; each is a sign of life."""
+        if self.descriptor is None:
+            return
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.descriptor, _READ_BYTES):
+                self._pending += data
+        *lines, self._pending = self._pending.split(b"\n")
+        self._pending = self._pending[-_MOST_PENDING:]
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                self.facts = json.loads(line)
+                self.heard_at, self.has_reported = now, True
+
+    def check(self, now: float) -> None:
+        """Notice its end, or that it hangs."""
+        if self._process is None:
+            return
+        code = self._process.poll()
+        if code is None:
+            if now - self.heard_at > self.spec.hung_after_s:
+                logger.warning(
+                    "%s gave no sign for %.0f s; it is killed.", self.spec.name, now - self.heard_at
+                )
+                self.kill()
+            return
+        self.listen(now)
+        self._ended(code, now)
+
+    def ask_to_stop(self) -> None:
+        """Close its stdin, which is how it knows."""
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for its end; False if it is still there."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        self._clean_up()
+        return True
+
+    def kill(self) -> None:
+        """SIGKILL it, its session, and the helpers it told of."""
+        if self._process is None:
+            return
+        helpers = [
+            pid for pid in self.facts.get("children", ()) if isinstance(pid, int) and pid > 1
+        ]
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for pid in helpers:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _ended(self, code: int, now: float) -> None:
+        self.kill()  # whatever it left behind
+        self._clean_up()
+        self.restarts += 1
+        if now - self._started_at > STEADY_AFTER_S:
+            self._pause_s = FIRST_PAUSE_S
+        if code == EXIT_RESTART:
+            self._start_after = now
+            return
+        logger.warning(
+            "%s ended with %d; it starts again in %.1f s.", self.spec.name, code, self._pause_s
+        )
+        self._start_after = now + self._pause_s
+        self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
+
+    def _clean_up(self) -> None:
+        assert self._process is not None
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process = None
