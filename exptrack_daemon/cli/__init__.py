@@ -15,7 +15,7 @@ from exptrack_daemon.cli.frame import app
 
 
 def _name(command: CommandInfo) -> str:
-    return command.name or getattr(command.callback, "__name__", "")
+    return str(command.name or getattr(command.callback, "__name__", ""))
 
 
 __all__ = ["app", "daemon", "doctor", "exporting", "following", "listing", "verifying", "viewing"]

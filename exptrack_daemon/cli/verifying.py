@@ -33,14 +33,15 @@ _REMOTE = frozenset({"wandb", "mlflow"})
 def verify(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="One run; without it, all.", show_default=False),
+        typer.Argument(metavar="RUN", help="One run; without it, all.", show_default=False),
     ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Check that every row is accounted for.
 
-    Exit code 1 if not. Reads the whole journal, the sinks' cursors and the loss ledger: produced = delivered + pending + lost.
+    Exit code 1 if not. Reads the whole journal, the sinks' cursors and the loss ledger:
+    produced = delivered + pending + lost.
     """
     reader = reading(home)
     ids = reader.run_ids() if run is None else [reader.find(run).id]

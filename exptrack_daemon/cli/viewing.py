@@ -44,7 +44,7 @@ _STOP_WITHIN_S = 5.0
 def tensorboard(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="One run; without it, all.", show_default=False),
+        typer.Argument(metavar="RUN", help="One run; without it, all.", show_default=False),
     ] = None,
     home: HomeOption = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="0: a free one.")] = 0,
