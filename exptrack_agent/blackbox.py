@@ -17,7 +17,6 @@ import fcntl
 import mmap
 import os
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
 from exptrack_agent.settings import BoxLimits
@@ -40,23 +39,28 @@ FENCE_BYTES = 128 * 1024
 _SPARES = 2
 
 
-@dataclass(slots=True, eq=False)
 class Segment:
-    """A piece of shared memory, or of the spool, that holds consecutive items."""
+    """A piece of shared memory, or of the spool, that holds consecutive items.
 
-    path: Path | None
-    """Its file; None for memory without one (then a kill loses it)."""
-    memory: memoryview | None
-    """The mapped bytes; None once it stands on disk only."""
-    number: int = 0
-    size: int = 0
-    open_spans: int = 0
-    """Spans of it that are not acknowledged."""
-    is_active: bool = False
-    copy: Path | None = None
-    """Its copy in the spool."""
-    copied: int = 0
-    """Bytes of it that stand in the copy."""
+    Attributes:
+        path: its file; None for memory without one (then a kill loses it).
+        memory: the mapped bytes; None once it stands on disk only.
+        number: counts the segments of the stream.
+        size: bytes of its memory.
+        open_spans: spans of it that are not acknowledged.
+        copy: its copy in the spool, if any; `copied` bytes of it stand there.
+    """
+
+    __slots__ = ("copied", "copy", "memory", "number", "open_spans", "path", "size")
+
+    def __init__(self, path: Path | None, memory: memoryview) -> None:
+        self.path = path
+        self.memory: memoryview | None = memory
+        self.number = 0
+        self.size = len(memory)
+        self.open_spans = 0
+        self.copy: Path | None = None
+        self.copied = 0
 
     @property
     def head(self) -> int:
@@ -78,16 +82,20 @@ class Segment:
             return os.pread(file.fileno(), end - start, start)
 
 
-@dataclass(slots=True, frozen=True, eq=False)
 class Span:
     """Consecutive items of one kind in one segment: exactly one frame."""
 
-    segment: Segment
-    start: int
-    stop: int
-    first: int
-    items: int
-    kind: Kind
+    __slots__ = ("first", "items", "kind", "segment", "start", "stop")
+
+    def __init__(  # six facts, made in one place
+        self, segment: Segment, start: int, stop: int, first: int, items: int, kind: Kind
+    ) -> None:
+        self.segment = segment
+        self.start = start
+        self.stop = stop
+        self.first = first
+        self.items = items
+        self.kind = kind
 
     @property
     def end(self) -> int:
@@ -107,22 +115,25 @@ class Span:
         return b"".join((header, self.segment.read(self.start, self.stop)))
 
 
-@dataclass(slots=True)
 class Places:
     """Where a box may keep its files; None: that place cannot be used."""
 
-    ring: Path | None
-    spool: Path | None
+    __slots__ = ("ring", "spool")
+
+    def __init__(self, ring: Path | None, spool: Path | None) -> None:
+        self.ring = ring
+        self.spool = spool
 
 
-@dataclass(slots=True)
 class BoxState:
-    """What a box holds, for `Run.stats`."""
+    """What a box holds, for `Run.stats`: bytes in memory and on disk, and why the spool takes no more."""
 
-    memory_bytes: int = 0
-    spooled_bytes: int = 0
-    spool_refused: str = ""
-    """Why the spool takes no more, or ""."""
+    __slots__ = ("memory_bytes", "spool_refused", "spooled_bytes")
+
+    def __init__(self) -> None:
+        self.memory_bytes = 0
+        self.spooled_bytes = 0
+        self.spool_refused = ""
 
 
 class BlackBox:
@@ -165,7 +176,6 @@ class BlackBox:
         spare = self._spares.popleft() if self._spares else self._burst()
         if spare is None:
             return None
-        self.active.is_active = False
         self._full.append(self.active)
         self.active = self._activate(spare, sequence)
         return self.active
@@ -184,7 +194,6 @@ class BlackBox:
         cells[CELL_NUMBER] = segment.number
         cells[CELL_FIRST] = sequence
         cells[CELL_HEAD] = DATA_OFFSET  # last: a head makes the cells before it valid
-        segment.is_active = True
         self._next_number += 1
         self._span_start, self._span_first = DATA_OFFSET, sequence
         return segment
@@ -238,7 +247,7 @@ class BlackBox:
                 and segment.copy is not None
                 and segment.copied == segment.head
             ):
-                copy = Segment(segment.path, segment.memory, size=segment.size)
+                copy = Segment(segment.path, segment.memory)
                 segment.memory = None
                 self._recycle(copy)
 
@@ -246,7 +255,7 @@ class BlackBox:
         assert segment.memory is not None
         segment.cells[CELL_HEAD] = 0
         if len(self._spares) < _SPARES and segment.size == self.limits.segment_bytes:
-            self._spares.append(Segment(segment.path, segment.memory, size=segment.size))
+            self._spares.append(Segment(segment.path, segment.memory))
             return
         self.state.memory_bytes -= segment.size
         if segment.path is not None:
@@ -334,7 +343,7 @@ class BlackBox:
             else self._places.ring / f"{os.urandom(8).hex()}{SUFFIX}"
         )
         memory = _map_file(path, size) if path is not None else memoryview(mmap.mmap(-1, size))
-        segment = Segment(path, memory, size=size)
+        segment = Segment(path, memory)
         write_header(segment.cells, self.run_id, self.stream)
         self.state.memory_bytes += size
         return segment

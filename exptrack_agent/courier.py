@@ -16,8 +16,6 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import zmq
-
 from exptrack_agent.notices import say_once
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
@@ -26,6 +24,7 @@ from exptrack_proto.limits import FORMAT_VERSION, MIB
 if TYPE_CHECKING:
     from exptrack_agent.blackbox import BlackBox, Span
     from exptrack_agent.rows import RowLog
+    from exptrack_agent.wire import Wire
 
 WINDOW_BYTES = 4 * MIB
 """Most that is under way to the daemon and not acknowledged."""
@@ -51,7 +50,6 @@ class Lane:
         self.acknowledged = 0
         """All items before this sequence are durable."""
         self.progress = threading.Condition()
-        self.notice = ""
         self._boot = ""
         self._began_at = now
         self._bytes_under_way = 0
@@ -159,9 +157,7 @@ class Courier:
         """Held during a round; hold it to add or remove a lane."""
         self._lanes: dict[bytes, Lane] = {}
         self._offline: set[bytes] = set()
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._push: zmq.Socket[bytes] | None = None
-        self._dealer: zmq.Socket[bytes] | None = None
+        self._wire: Wire | None = None
         self._beacon: dict[str, Any] = {}
         self._beacon_at = 0.0
         self._spooled_at = 0.0
@@ -210,20 +206,18 @@ class Courier:
                 self._disconnect()
                 self._stop.wait(1.0)
         self._disconnect()
-        if self._context is not None:
-            self._context.term()
 
     def _wait(self) -> None:
         round_s = BUSY_ROUND_S if time.monotonic() < self._busy_until else IDLE_ROUND_S
-        if self._dealer is None:
+        if self._wire is None:
             self._stop.wait(round_s)
         else:
-            self._dealer.poll(round(round_s * 1000))
+            self._wire.wait(round_s)
 
     def _round(self, now: float) -> None:
         self._listen(now)
         wants_daemon = any(stream not in self._offline for stream in self._lanes)
-        if wants_daemon and self._push is None:
+        if wants_daemon and self._wire is None:
             self._find_daemon(now)
         for stream, lane in self._lanes.items():
             lane.collect()
@@ -238,33 +232,24 @@ class Courier:
             self._spool(now)
 
     def _carry(self, lane: Lane, now: float) -> None:
-        if self._push is None or self._dealer is None:
+        if self._wire is None:
             return
+        box = lane.box
         if lane.must_ask(now):
-            hello = Hello(lane.box.stream, lane.box.run_id, lane.first, lane.run.sequence)
-            self._say(encode_control(hello))
+            self._wire.ask(
+                encode_control(Hello(box.stream, box.run_id, lane.first, lane.run.sequence))
+            )
             if lane.is_cut_off(now):
                 self._find_daemon(now)  # a new one may have taken its place elsewhere
         while (span := lane.next_span()) is not None:
-            try:
-                self._push.send(span.frame(lane.box.run_id, lane.box.stream), zmq.NOBLOCK)
-            except zmq.Again:
+            if not self._wire.send_frame(span.frame(box.run_id, box.stream)):
                 return
             lane.sent(now)
 
-    def _say(self, message: bytes) -> None:
-        assert self._dealer is not None
-        try:
-            self._dealer.send(message, zmq.NOBLOCK)
-        except zmq.Again:
-            return  # asked again in a moment
-
     def _listen(self, now: float) -> None:
-        while self._dealer is not None:
+        while self._wire is not None and (data := self._wire.hear()) is not None:
             try:
-                message = decode_control(self._dealer.recv(zmq.NOBLOCK))
-            except zmq.Again:
-                return
+                message = decode_control(data)
             except ProtocolError as error:
                 say_once(
                     "control", f"the daemon said something that this version cannot read: {error}"
@@ -275,7 +260,6 @@ class Courier:
                 continue
             if isinstance(message, Ack):
                 lane.heard(message, now)
-                lane.notice = message.notice
                 if message.notice:
                     say_once(f"notice {message.notice}", message.notice)
             elif isinstance(message, Stop):
@@ -314,28 +298,15 @@ class Courier:
             )
             return
         self._disconnect()
-        self._connect(beacon)
+        from exptrack_agent.wire import Wire  # here, on this thread: ZeroMQ takes 20 ms to import
 
-    def _connect(self, beacon: dict[str, Any]) -> None:
-        if self._context is None:
-            self._context = zmq.Context(io_threads=1)
-        push, dealer = self._context.socket(zmq.PUSH), self._context.socket(zmq.DEALER)
-        for socket in (push, dealer):
-            socket.setsockopt(zmq.LINGER, 0)
-            socket.setsockopt(zmq.IMMEDIATE, 1)
-            socket.setsockopt(zmq.SNDHWM, 64)
-            socket.setsockopt(zmq.RECONNECT_IVL, 20)
-            socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
-            socket.setsockopt(zmq.MAXMSGSIZE, MIB)
-        push.connect(beacon["frames"])
-        dealer.connect(beacon["control"])
-        self._push, self._dealer, self._beacon = push, dealer, beacon
+        self._wire = Wire(beacon["frames"], beacon["control"])
+        self._beacon = beacon
 
     def _disconnect(self) -> None:
-        for socket in (self._push, self._dealer):
-            if socket is not None:
-                socket.close(0)
-        self._push = self._dealer = None
+        if self._wire is not None:
+            self._wire.close()
+        self._wire = None
         self._beacon = {}
 
 

@@ -6,13 +6,15 @@ Nothing here waits: rows are safe in the black box meanwhile, and the courier fi
 from __future__ import annotations
 
 import fcntl
-import importlib.util
 import os
-import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from exptrack_agent.notices import say_once
+
+if TYPE_CHECKING:
+    import subprocess
 
 DAEMON_LOCK = "daemon.lock"
 _LAUNCH_LOCK = "launch.lock"
@@ -38,6 +40,8 @@ def ensure_daemon(home: Path) -> None:
     """Start a daemon if none runs; says once why, when it cannot."""
     if daemon_is_running(home):
         return
+    import importlib.util  # here and below: only a start needs them
+
     if any(importlib.util.find_spec(part) is None for part in _PARTS):
         say_once(
             "no daemon",
@@ -72,6 +76,8 @@ def _start_as_winner(home: Path) -> None:
 
 
 def _spawn(home: Path, lock: int, log: int) -> None:
+    import subprocess
+
     environ = {name: value for name, value in os.environ.items() if name not in _OURS}
     environ |= {
         "PYTHONSAFEPATH": "1"

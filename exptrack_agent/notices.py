@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
-
-logger = logging.getLogger("exptrack")
 
 _said: set[str] = set()
 _lock = threading.Lock()
@@ -23,8 +20,10 @@ def say_once(kind: str, message: str) -> bool:
         if kind in _said or len(_said) >= _MOST_KINDS:
             return False
         _said.add(kind)
+    import logging  # here, since most runs never have anything to say
+
     with contextlib.suppress(Exception):  # a user's broken log handler must not reach training
-        logger.warning("exptrack: %s", message)
+        logging.getLogger("exptrack").warning("exptrack: %s", message)
     return True
 
 

@@ -100,9 +100,11 @@ class RowLog:
         """
         with self.lock:
             if type(data) is not dict:
-                if (mapping := self._mapping(data)) is None:
+                given: object = data
+                if not isinstance(given, Mapping):
+                    self._refuse("mapping", f"log() takes a mapping of names to values, not {given!r:.60}")
                     return
-                data = mapping
+                data = dict(given)
             if step is None:
                 step = self._next_step
             elif type(step) is not int or not MIN_STEP <= step <= MAX_STEP:
@@ -257,14 +259,6 @@ class RowLog:
             return coerce_scalar(value)
         finally:
             self._pack, self._other_pack = mine, self._pack
-
-    def _mapping(self, data: object) -> dict[str, Any]:
-        if isinstance(data, Mapping):
-            return dict(data)
-        self._refuse(
-            "mapping", f"log() takes a mapping of names to values, not {type(data).__name__}"
-        )
-        return {}
 
     def _odd_step(self, step: object) -> int:
         number = _whole(step)

@@ -7,10 +7,9 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -27,8 +26,7 @@ from exptrack_proto.limits import MAX_JSON_BYTES
 _POLL_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """What `init` found out about a run, checked."""
 
     run_id: str

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, NamedTuple, cast
 
 from exptrack_agent.errors import Misuse
 
@@ -18,12 +15,11 @@ Resume = Literal["never", "allow", "must"]
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BoxLimits:
+class BoxLimits(NamedTuple):
     """Bounds of one run's black box."""
 
     segment_bytes: int = 2 * MIB
-    """One segment in shared memory."""
+    """One segment in shared memory; at least 1 MiB, so that every item fits."""
     segments: int = 4
     """Segments kept in shared memory; beyond them rows go to the spool on disk."""
     burst_segments: int = 32
@@ -33,13 +29,8 @@ class BoxLimits:
     keep_free_bytes: int = 256 * MIB
     """Spooling stops when the disk has less than this left."""
 
-    def __post_init__(self) -> None:
-        if self.segment_bytes < MIB:
-            raise ValueError(f"segment_bytes must be at least 1 MiB, not {self.segment_bytes}")
 
-
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """Which process of a distributed job this is."""
 
     rank: int = 0
@@ -104,10 +95,12 @@ def run_id_from(environ: Mapping[str, str] = os.environ) -> str | None:
 
 def ring_root(home: Path) -> Path:
     """Where rings stand in shared memory; the daemon derives the same path from the home alone."""
+    import hashlib  # here, since it loads OpenSSL, which importing the agent should not
+
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:16]
     return Path(f"/dev/shm/exptrack-{os.getuid()}") / digest
 
 
 def host_name() -> str:
     """This machine's name, as it calls itself."""
-    return socket.gethostname()
+    return os.uname().nodename

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import platform
-import secrets
 import sys
 import time
 import weakref
@@ -123,7 +121,8 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
 
 def new_run_id() -> str:
     """Ten random characters: short enough to type, too many to meet twice."""
-    return "".join(secrets.choice(_ALPHABET) for _ in range(10))
+    number = int.from_bytes(os.urandom(8), "little")
+    return "".join(_ALPHABET[number // 36**place % 36] for place in range(10))
 
 
 def _default_name(run_id: str) -> str:
@@ -192,7 +191,7 @@ def _identity_record(opening: Opening, who: Identity, *, resumed: bool) -> dict[
         "pid": os.getpid(),
         "host": clean_text(host_name())[:MAX_NAME_CHARS],
         "program": clean_text(sys.argv[0] if sys.argv else "")[:4_096],
-        "python": platform.python_version(),
+        "python": sys.version.split(" ", 1)[0],
         "agent": __version__,
     }
 

@@ -1,0 +1,62 @@
+"""The two sockets to a daemon: PUSH for frames, DEALER for what is durable. Imported when first needed."""
+
+from __future__ import annotations
+
+import zmq
+
+from exptrack_proto.limits import MIB
+
+_FRAMES_QUEUED = 64
+
+
+class Wire:
+    """A connection that never waits: what cannot go now is the caller's to send again."""
+
+    def __init__(self, frames: str, control: str) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._push = self._connect(zmq.PUSH, frames)
+        self._dealer = self._connect(zmq.DEALER, control)
+
+    def _connect(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
+        socket: zmq.Socket[bytes] = self._context.socket(kind)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IMMEDIATE, 1)  # nothing is queued for a daemon that is not there
+        socket.setsockopt(zmq.SNDHWM, _FRAMES_QUEUED)
+        socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        socket.setsockopt(zmq.MAXMSGSIZE, MIB)
+        socket.connect(endpoint)
+        return socket
+
+    def send_frame(self, frame: bytes) -> bool:
+        """Queue a frame; False when the daemon does not take it now."""
+        return _send(self._push, frame)
+
+    def ask(self, message: bytes) -> bool:
+        """Queue a control message; False when the daemon does not take it now."""
+        return _send(self._dealer, message)
+
+    def hear(self) -> bytes | None:
+        """The next control message, if one has come."""
+        try:
+            return self._dealer.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return None
+
+    def wait(self, timeout_s: float) -> None:
+        """Until a control message comes, at most so long."""
+        self._dealer.poll(round(timeout_s * 1000))
+
+    def close(self) -> None:
+        """Drop the connection; what was queued is lost, and sent again over the next."""
+        self._push.close(0)
+        self._dealer.close(0)
+        self._context.term()
+
+
+def _send(socket: zmq.Socket[bytes], message: bytes) -> bool:
+    try:
+        socket.send(message, zmq.NOBLOCK)
+    except zmq.Again:
+        return False
+    return True

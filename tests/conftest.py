@@ -1,0 +1,47 @@
+"""Fixtures for all tests: a home of one's own, and a daemon that is gone afterwards whatever happened."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exptrack_agent import notices
+from exptrack_daemon.home import Home
+from tests.support.processes import Daemon
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the developer's shell reaches a test."""
+    for name in (
+        "EXPTRACK_HOME",
+        "EXPTRACK_MODE",
+        "EXPTRACK_RUN_ID",
+        "RANK",
+        "WORLD_SIZE",
+        "LOCAL_RANK",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    notices.forget()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """An empty home; what it left in shared memory and in the runtime folder is removed."""
+    path = (tmp_path / "home").resolve()
+    path.mkdir(mode=0o700)
+    yield path
+    for folder in (*Home(path).ring_roots, Home(path).runtime):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def daemon(home: Path) -> Iterator[Daemon]:
+    """A running daemon of `home`."""
+    daemon = Daemon(home)
+    daemon.start()
+    yield daemon
+    daemon.end()
