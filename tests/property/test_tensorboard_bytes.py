@@ -35,19 +35,23 @@ from tests.support.tensorboard_journal import (
     stream,
 )
 
-names = st.sampled_from(["a", "b", "c/d", "ü"])
-steps = st.one_of(st.integers(-2, 12), st.integers(-(2**63), 2**63 - 1))
+names = st.sampled_from(["a", "b", "ü"])
+few = st.integers(0, 4)
+steps = st.one_of(few, few, few, st.integers(-(2**63), 2**63 - 1))
 numbers = st.one_of(st.floats(width=32), st.integers(-(2**63), 2**64 - 1), st.booleans())
 values = st.dictionaries(
     names, st.one_of(numbers, numbers, st.none(), st.text(max_size=3)), max_size=4
 )
 rows = st.lists(st.tuples(steps, values), min_size=1, max_size=5)
-writers = st.builds(
+plain = st.just(stream())
+others = st.builds(
     stream,
     rank=st.integers(0, 1),
     attempt=st.integers(1, 3),
-    role=st.sampled_from(["trainer", "trainer", "sampler"]),
+    role=st.sampled_from(["trainer", "sampler"]),
 )
+# Mostly one writer, so that what it wrote before matters to what it writes next.
+writers = st.one_of(plain, plain, plain, others)
 pixel = Array(dtype="f4", shape=[1, 1], data=b"\0\0\0\x3f")
 media = st.one_of(
     st.builds(
@@ -125,7 +129,7 @@ def deliver_with_kills(journal, data, home):
     sink.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(made=entries, config=configs, data=st.data())
 def test_neither_batching_nor_kills_show_in_the_bytes(made, config, data):
     journal = journal_of(made, config)

@@ -26,10 +26,10 @@ def file_name(run: RunInfo) -> str:
 def find_folder(root: Path, run: RunInfo) -> Path | None:
     """The folder that the run has claimed below TensorBoard's `--logdir`, if it has one."""
     for folder in _candidates(root, run):
-        holder = _holder(folder)
-        if holder == run.run_id:
+        found = holder(folder)
+        if found == run.run_id:
             return folder
-        if holder is None:
+        if found is None:
             return None
     return None
 
@@ -46,7 +46,7 @@ def claim_folder(root: Path, run: RunInfo) -> Path:
     make_private(root / folder_name(run.project))
     for folder in _candidates(root, run):
         make_private(folder)
-        if _claim(folder / CLAIM, run.run_id) or _holder(folder) == run.run_id:
+        if _claim(folder / CLAIM, run.run_id) or holder(folder) == run.run_id:
             return folder
     raise FileExistsError(f"{folder_name(run.name)} and its further names belong to other runs")
 
@@ -84,7 +84,7 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _holder(folder: Path) -> str | None:
+def holder(folder: Path) -> str | None:
     """Whose folder it is; "" when nobody can tell, None when it is free."""
     try:
         return (folder / CLAIM).read_text("utf-8", "replace")

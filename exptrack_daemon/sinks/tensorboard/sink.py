@@ -17,7 +17,8 @@ from exptrack_daemon.errors import BatchRejected, HomeUnusable, SinkBroken, Sink
 from exptrack_daemon.files import Files, OsFiles
 from exptrack_daemon.journal.position import Position
 from exptrack_daemon.sinks.base import Batch, RunInfo, SavedState, Settled
-from exptrack_daemon.sinks.tensorboard.folders import claim_folder, file_name
+from exptrack_daemon.sinks.tensorboard.folders import claim_folder, file_name, holder
+from exptrack_daemon.sinks.tensorboard.lanes import MOST_LATE
 from exptrack_daemon.sinks.tensorboard.output import Output
 from exptrack_daemon.sinks.tensorboard.projection import Projection
 from exptrack_daemon.sinks.tensorboard.records import whole_bytes
@@ -50,9 +51,10 @@ class TensorBoardSink:
         state: dict[str, Any] = saved["projection"]
         for folder, size in saved["sizes"].items():
             found = self._resume_file(folder, size)
-            if found == 0:
+            if found:
+                self._outputs[folder] = Output(self._files, self._path(folder), found)
+            else:
                 _forget_file(state, folder)
-            self._outputs[folder] = Output(self._files, self._path(folder), found)
         self._state = state
         self._projection = Projection(self._run, state)
 
@@ -117,8 +119,22 @@ class TensorBoardSink:
     def _output(self, folder: str) -> Output:
         if folder not in self._outputs:
             self._make_folder(folder)
+            self._tell_of_late(folder)
             self._outputs[folder] = Output(self._files, self._path(folder), 0)
         return self._outputs[folder]
+
+    def _tell_of_late(self, folder: str) -> None:
+        name = PurePosixPath(folder).name
+        if name == "late":
+            _logger.warning(
+                "Run %s: steps of a metric went back or came twice; such points are shown as %s/%s.",
+                self._run.run_id, self._folder_name, folder,
+            )  # fmt: skip
+        elif name == f"late_{MOST_LATE}":
+            _logger.warning(
+                "Run %s: steps went back too often; TensorBoard may hide some points of %s/%s.",
+                self._run.run_id, self._folder_name, folder,
+            )  # fmt: skip
 
     def _make_folder(self, folder: str) -> None:
         path = self._folder
@@ -164,10 +180,9 @@ def open_files(
             f"the TensorBoard state of run {run.run_id} was saved by a newer exptrack: update it"
         )
     try:
-        folder = claim_folder(root, run) if saved is None else root / saved["folder"]
+        folder = _find_folder(run, root, saved)
         sink = TensorBoardSink(run, root, folder, files or OsFiles())
         if saved is not None:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             sink.resume(saved)
         sink.cut_others()
     except OSError as error:
@@ -175,6 +190,13 @@ def open_files(
     except HomeUnusable as error:
         raise SinkUnavailable(str(error)) from error
     return sink
+
+
+def _find_folder(run: RunInfo, root: Path, saved: SavedState | None) -> Path:
+    if saved is not None and holder(root / saved["folder"]) == run.run_id:
+        return root / str(saved["folder"])
+    # New, or removed by somebody since: then another run may have got the name meanwhile.
+    return claim_folder(root, run)
 
 
 def _cut(files: Files, path: Path, size: int) -> None:

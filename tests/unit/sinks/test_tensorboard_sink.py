@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -195,6 +196,30 @@ def test_files_somebody_removed_begin_again_and_say_so(journal, tmp_path, caplog
     deliver(open_sink(journal.run, context(tmp_path), saved), journal.run, second)
     assert "exptrack replay r4k2 --to tensorboard" in caplog.text
     assert count_points(folder)["b"] == 20
+
+
+def test_a_run_whose_folder_went_to_another_takes_a_new_one(journal, tmp_path):
+    first, second = halves(journal)
+    saved = deliver(open_sink(journal.run, context(tmp_path), None), journal.run, first).state
+    shutil.rmtree(tmp_path / "tensorboard" / saved["folder"])
+    theirs = project(tmp_path, Journal(run_info(run_id="other")).rows([(1, {"a": 1.0})]))
+    sink = open_sink(journal.run, context(tmp_path), saved)
+    assert deliver(sink, journal.run, second).state["folder"] == f"{saved['folder']}_r4k2"
+    assert len(list(theirs.glob("*tfevents*"))) == 1
+
+
+def test_late_points_are_told_of_once(journal, tmp_path, caplog):
+    deliver(
+        open_sink(journal.run, context(tmp_path), None),
+        journal.run,
+        *[[e] for e in journal.entries],
+    )
+    journal.rows([(step, {"a": 1.0}) for step in range(20, 0, -1)])
+    project(tmp_path / "again", journal)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3
+    assert told[0].endswith("shown as mnist/first~20try/late.")
+    assert told[2].endswith("hide some points of mnist/first~20try/late_8.")
 
 
 def test_a_file_somebody_shortened_goes_on_after_its_last_whole_record(journal, tmp_path, caplog):

@@ -122,6 +122,17 @@ def test_notes_stand_at_the_latest_step_and_never_on_one_another(page):
     assert [step for step, tag, _ in page.points() if tag == "alerts"] == [5, 6, 7, 9]
 
 
+def test_a_saved_writer_knows_the_last_step_of_every_row(page):
+    page.rows((1, {"a": 1.0}), (2, {"a": 1.0}), (3, {"a": 1.0}))
+    saved, again = page.writer.state(), Page()
+    again.writer = Writer(Lanes.from_state("", Room(), saved), again.records, CREATED_NS)
+    again.writer.restore(saved)
+    again.writer.enter(stream())
+    again.rows((3, {"a": 2.0}))
+    assert [folder for folder, records in again.records.items() if records] == ["late"]
+    assert again.writer.last_step == 3
+
+
 def test_a_metric_cannot_take_tensorboards_own_tags(page):
     page.rows((1, {"_hparams_/session_start_info": 1.0}))
     assert page.points()[0][1] == "metrics/_hparams_/session_start_info"
