@@ -25,11 +25,12 @@ def file_name(run: RunInfo) -> str:
 
 def find_folder(root: Path, run: RunInfo) -> Path | None:
     """The folder that the run has claimed below TensorBoard's `--logdir`, if it has one."""
-    for folder in _candidates(root, run):
+    for number, folder in enumerate(_candidates(root, run)):
         found = holder(folder)
         if found == run.run_id:
             return folder
-        if found is None:
+        # The plain name may be free again since its run was removed; past the second, free means the end.
+        if found is None and number > 0:
             return None
     return None
 
@@ -44,9 +45,12 @@ def claim_folder(root: Path, run: RunInfo) -> Path:
     # Only the folders below are ours: `root` may be a place that the user shares with others.
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     make_private(root / folder_name(run.project))
+    if (found := find_folder(root, run)) is not None:
+        make_private(found)
+        return found
     for folder in _candidates(root, run):
         make_private(folder)
-        if _claim(folder / CLAIM, run.run_id) or holder(folder) == run.run_id:
+        if _claim(folder / CLAIM, run.run_id):
             return folder
     raise FileExistsError(f"{folder_name(run.name)} and its further names belong to other runs")
 

@@ -1,5 +1,6 @@
 """Folders: one run one folder, whatever two runs are called."""
 
+import shutil
 import stat
 
 import pytest
@@ -19,6 +20,14 @@ def test_a_second_run_of_the_name_gets_a_folder_with_its_id(tmp_path):
     claim_folder(tmp_path, run_info(run_id="r1", name="x"))
     assert claim_folder(tmp_path, run_info(run_id="r2", name="x")).name == "x_r2"
     assert claim_folder(tmp_path, run_info(run_id="r2", name="x")).name == "x_r2"
+
+
+def test_a_run_keeps_its_folder_when_the_plain_name_becomes_free(tmp_path):
+    first = claim_folder(tmp_path, run_info(run_id="r1", name="x"))
+    second = claim_folder(tmp_path, run_info(run_id="r2", name="x"))
+    shutil.rmtree(first)
+    assert find_folder(tmp_path, run_info(run_id="r2", name="x")) == second
+    assert claim_folder(tmp_path, run_info(run_id="r2", name="x")) == second
 
 
 def test_a_run_whose_name_is_anothers_fallback_is_told_apart(tmp_path):
