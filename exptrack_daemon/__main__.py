@@ -18,10 +18,11 @@ def main() -> None:
     try:
         from exptrack_daemon.cli import app
     except ModuleNotFoundError as error:
-        if error.name not in _NEEDED:
+        needed = (error.name or "").partition(".")[0]
+        if needed not in _NEEDED:
             raise
         sys.stderr.write(
-            f"exptrack: the command line needs {error.name}: pip install 'exptrack[daemon]'\n"
+            f"exptrack: the command line needs {needed}: pip install 'exptrack[daemon]'\n"
         )
         sys.exit(6)
     app(prog_name="exptrack")

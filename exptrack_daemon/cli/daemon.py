@@ -25,6 +25,7 @@ from exptrack_daemon.cli.render import (
 )
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.errors import AlreadyRunning
+from exptrack_daemon.home import Home
 
 group = typer.Typer(
     rich_markup_mode=None,
@@ -65,7 +66,7 @@ def stop(
     home: HomeOption = None,
     timeout_s: Annotated[
         float, typer.Option("--timeout", min=0, metavar="SECONDS", help="How long it may take.")
-    ] = 15,
+    ] = 30,
 ) -> None:
     """Stop the daemon.
 
@@ -117,12 +118,20 @@ def status(home: HomeOption = None, json: JsonOption = False) -> None:
     state = ask_status(path)
     if json:
         typer.echo(dumps(state))
-        raise typer.Exit(ExitCode.OK if state.get("running") else ExitCode.DAEMON_UNREACHABLE)
+        raise typer.Exit(ExitCode.OK if _answers(state) else ExitCode.DAEMON_UNREACHABLE)
     if not state.get("running"):
         raise DaemonUnreachable(
             f"no daemon is running for {path}; start one: exptrack daemon start"
         )
+    if not _answers(state):
+        raise DaemonUnreachable(
+            f"a daemon holds {path} but does not answer; ask again, then look into {Home(path).log}"
+        )
     _print_status(console(), state)
+
+
+def _answers(state: dict[str, Any]) -> bool:
+    return bool(state.get("running")) and state.get("responding") is not False
 
 
 def _print_status(out: Console, state: dict[str, Any]) -> None:
@@ -197,7 +206,8 @@ def recover(home: HomeOption = None, json: JsonOption = False) -> None:
     elif not found.get("streams"):
         typer.echo("Nothing was left behind.")
     else:
+        rows = int(found.get("rows", 0))
+        what = plural(rows, "row") if rows else "what was left"
         typer.echo(
-            f"Brought in {plural(int(found.get('rows', 0)), 'row')} of"
-            f" {plural(int(found['streams']), 'stream')}. See them: exptrack runs"
+            f"Brought in {what} of {plural(int(found['streams']), 'stream')}. See: exptrack runs"
         )

@@ -261,12 +261,14 @@ def _daemon(home: Home) -> Finding:
     except ExptrackError as error:
         return Finding("daemon", BAD, str(error), "look into daemon.log")
     if not state.get("running"):
-        return Finding("daemon", OK, "not running; a run starts it", "")
+        return Finding("daemon", OK, "not running; a run starts it")
     return daemon_finding(state)
 
 
 def daemon_finding(state: dict[str, Any]) -> Finding:
     """How a running daemon is."""
+    if state.get("responding") is False:
+        return Finding("daemon", BAD, "holds the home but does not answer", "look into daemon.log")
     broken = [s for s in state.get("sinks") or [] if s.get("state") in ("broken", "unavailable")]
     if broken:
         named = ", ".join(f"{s.get('name')} ({s.get('reason')})" for s in broken)

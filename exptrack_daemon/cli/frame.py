@@ -93,8 +93,9 @@ def verb(
 
 
 def fail(message: str, code: ExitCode) -> NoReturn:
-    """One clear line, then out."""
-    error_console().print(Text(f"exptrack: {clean(message, 4_000)}", "bold red"))
+    """Say why, clearly, then out."""
+    lines = "\n".join(clean(line, 4_000) for line in message.splitlines())
+    error_console().print(Text(f"exptrack: {lines}", "bold red"))
     raise typer.Exit(int(code))
 
 

@@ -7,8 +7,8 @@ the same transaction. When the run is opened again,
 - one that is behind it (it was lost, damaged, or older) first folds the journal up to the cursor by itself;
 - no saved state means: begin anew (a replay), so the run's lines are replaced whole by the first commit.
 
-A damaged catalogue is moved to the quarantine. The runs that nobody writes any more come back because their
-cursors are removed with it: the delivery loop then feeds them again from the journal's beginning.
+A damaged catalogue is moved to the quarantine. The runs that nobody writes any more come back because a new
+catalogue asks for their replay: the delivery loop feeds them again from the journal's beginning.
 """
 
 from __future__ import annotations
@@ -129,11 +129,11 @@ def open_sink(run: RunInfo, context: SinkContext, saved: SavedState | None) -> C
 
 
 def _feed_again(home: Home, but: str) -> None:
-    """Let the delivery loop bring all other runs into a new catalogue."""
-    files = OsFiles()
-    for run_id in files.names(home.runs):
-        if run_id != but:
-            files.remove(home.cursor(run_id, NAME))
+    """Ask the delivery loop, as `exptrack replay` does, to bring all other runs into a new catalogue."""
+    for run_id in OsFiles().names(home.runs):
+        cursor = home.cursor(run_id, NAME)
+        if run_id != but and cursor.exists():
+            cursor.with_suffix(".replay").touch(mode=0o600)
 
 
 def _file_id(home: Home) -> tuple[int, int]:

@@ -166,8 +166,9 @@ def test_a_damaged_catalogue_is_kept_aside_and_built_again(home):
     assert_right(home)
     (kept,) = home.home.quarantine.iterdir()
     assert kept.read_bytes().startswith(b"rubbish")
-    # the finished run has no worker: without its cursor the delivery loop feeds it again
-    assert not home.home.cursor("other", "catalog").exists()
+    # the finished run has no lane any more: this makes the delivery loop feed it again
+    assert home.home.cursor("other", "catalog").with_suffix(".replay").exists()
+    assert not home.home.cursor("r", "catalog").with_suffix(".replay").exists()
 
 
 def test_damage_found_while_writing_is_kept_aside_too(home):
