@@ -1,0 +1,61 @@
+# Everything is done by name. `make demo` and `make test` set up what they need, from nothing but Python 3.11.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help setup demo test check fmt bench docs coverage clean
+
+help:
+	@echo "make demo      set up, train a small network with everything on, show what was tracked"
+	@echo "make test      set up, run all checks and tests"
+	@echo "make check     lint, types, layers, spelling, dependencies"
+	@echo "make fmt       format"
+	@echo "make bench     run the benchmarks (see benchmarks/README.md)"
+	@echo "make coverage  tests with branch coverage"
+	@echo "make docs      build the changelog's draft"
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "exptrack needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (torch is the large part; a minute or two the first time) …"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/exptrack demo --home .demo
+
+test: check
+	$(BIN)/python -m pytest -n $(WORKERS) -q tests
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell exptrack_agent exptrack_daemon proto docs README.md benchmarks/README.md
+	$(BIN)/deptry .
+
+fmt: setup
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+bench: setup
+	$(BIN)/python -m benchmarks
+
+coverage: setup
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q tests/unit tests/property
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --include='proto/exptrack_proto/*,exptrack_daemon/journal/*' --fail-under=100
+	$(BIN)/coverage report
+
+docs: setup
+	$(BIN)/towncrier build --draft --version next
+
+clean:
+	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
