@@ -205,7 +205,8 @@ class GraphQL:
         return {"createRunFiles": {"runID": run.storage_id, "uploadHeaders": [], "files": files}}
 
     def _alert(self, variables: Variables) -> Answer:
-        run = self.find_run({**variables, "project": variables.get("projectName")})
+        names = {key: variables.get(f"{key}Name") for key in ("entity", "project")}
+        run = self.find_run({**names, "name": variables.get("runName")})
         if run is not None:
             run.alerts.append(variables)
         return {"notifyScriptableRunAlert": {"success": True}}

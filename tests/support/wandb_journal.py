@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+import msgspec
 import numpy as np
 
 from exptrack_daemon.journal.entries import Entry, Event, Rows, RunInfo, Stream
@@ -31,6 +32,9 @@ class Script:
     config: dict = field(default_factory=lambda: {"lr": 0.1})
     tags: tuple[str, ...] = ("a-tag",)
     second_attempt_rows: int = 0
+    extras: list[dict] = field(default_factory=list)
+    """What else happens: `{"after": rows, "item": {"kind": …}}` or `{…, "row": [step, time_ns, {…}]}`, and
+    `rank` and `role` of who says it."""
 
     @property
     def all_rows(self) -> int:
@@ -85,6 +89,7 @@ def _attempt(made: list[Entry], script: Script, *, attempt: int, first: int, row
     for count, at in enumerate(range(first, last, script.rows_per_entry), 1):
         end = min(at + script.rows_per_entry, last)
         made.append(Rows(writer, at + 1, at, [_row(n, script.values) for n in range(at, end)]))
+        made.extend(_extra(x) for x in script.extras if at < x["after"] <= end)
         if script.media_every and count % script.media_every == 0:
             made.append(Event(writer, end, end, _media(count // script.media_every, end)))
     if script.status is not None:
@@ -94,6 +99,14 @@ def _attempt(made: list[Entry], script: Script, *, attempt: int, first: int, row
             exit_code=script.exit_code,
         )
         made.append(Event(writer, last + 1, last, closed))
+
+
+def _extra(extra: dict) -> Entry:
+    writer = stream(rank=extra.get("rank", 0), role=extra.get("role", "trainer"))
+    if "row" in extra:
+        return Rows(writer, 1, extra["after"], [Row(*extra["row"])])
+    item = msgspec.convert({"time_ns": START_NS, **extra["item"]}, type=records.Item)
+    return Event(writer, 1, extra["after"], item)
 
 
 def _row(number: int, values: int) -> Row:

@@ -51,6 +51,7 @@ class Supervisor:
         self.heartbeat_s = heartbeat_s
         self.environment = environment or {}
         self.restarts = 0
+        self.beats = 0
         self.reasons: list[str] = []
         self.children: list[int] = []
         self.settled: dict[str, int] = {}
@@ -74,6 +75,7 @@ class Supervisor:
             self._watcher.join(10)
 
     def start(self) -> Supervisor:
+        self._close_pipe()
         self.home.mkdir(parents=True, exist_ok=True)
         job = self.home / "job.json"
         job.write_text(
@@ -128,6 +130,8 @@ class Supervisor:
             said = json.loads(text)
             self._beat = time.monotonic()
             match said["what"]:
+                case "beat":
+                    self.beats += 1
                 case "child":
                     self.children.append(said["pid"])
                 case "settled":

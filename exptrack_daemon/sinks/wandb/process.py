@@ -86,17 +86,17 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def is_written(folder: Path) -> bool:
-    """Whether a `wandb-core`, of an earlier worker perhaps, has a file below this folder open.
+def find_writer(folder: Path) -> psutil.Process | None:
+    """A `wandb-core`, of an earlier worker perhaps, that has a file below this folder open.
 
     It outlives a killed worker by up to two seconds, and may write down what it still has.
     """
-    return any(
-        Path(file.path).is_relative_to(folder)
-        for process in psutil.process_iter()
-        if _name(process) == _HELPER
-        for file in _open_files(process)
-    )
+    helpers = (process for process in psutil.process_iter() if _name(process) == _HELPER)
+    return next((helper for helper in helpers if _writes_below(folder, helper)), None)
+
+
+def _writes_below(folder: Path, helper: psutil.Process) -> bool:
+    return any(Path(file.path).is_relative_to(folder) for file in _open_files(helper))
 
 
 def _open_files(process: psutil.Process) -> list[Any]:

@@ -23,6 +23,7 @@ from exptrack_proto.records import Alert
 logger = logging.getLogger(__name__)
 
 _LOG_FLUSH_S = 1.0
+_RETRY_AT_LEAST_EVERY_S = 20.0
 _STALL_S = 30.0
 """A service that writes nothing down for so long, though it was given lines, hangs."""
 _ALERT_LEVELS = {"info": "INFO", "warning": "WARN", "error": "ERROR"}
@@ -69,6 +70,8 @@ def session_settings(plan: Plan, stop: Callable[[], None]) -> dict[str, Any]:
         "stop_fn": stop,
         "stop_on_fatal_error": True,
         "x_file_stream_transmit_interval": float(settings.transmit_interval_s),
+        "x_file_stream_retry_wait_max_seconds": _RETRY_AT_LEAST_EVERY_S,
+        "x_graphql_retry_wait_max_seconds": _RETRY_AT_LEAST_EVERY_S,
         "x_transaction_log_flush_interval": _LOG_FLUSH_S,
         **_QUIET,
     }

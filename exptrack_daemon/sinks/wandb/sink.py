@@ -19,10 +19,11 @@ from exptrack_daemon.errors import SinkUnavailable
 from exptrack_daemon.journal.entries import Event, RunInfo
 from exptrack_daemon.sinks.base import Batch, SavedState, Settled, SinkContext
 from exptrack_daemon.sinks.wandb.awaiting import Awaiting
+from exptrack_daemon.sinks.wandb.diagnosis import refusal_of
 from exptrack_daemon.sinks.wandb.errors import WorkerMustRestart
 from exptrack_daemon.sinks.wandb.names import config_keys, run_identity
 from exptrack_daemon.sinks.wandb.offline_log import cut_torn_end
-from exptrack_daemon.sinks.wandb.process import is_written, kill_helper
+from exptrack_daemon.sinks.wandb.process import find_helper, find_writer, kill_helper
 from exptrack_daemon.sinks.wandb.readback import fragments_of, lines_held
 from exptrack_daemon.sinks.wandb.rows import Line, lines_of
 from exptrack_daemon.sinks.wandb.server import Server
@@ -95,8 +96,12 @@ class WandbSink:
         files_done = opened.finish(self._told)
         self._lines_held = opened.witness.held_at_end(self._lines, files_done=files_done)
         if has_ended and self._destination.mode == "online" and self._lines_held >= self._lines:
-            # wandb's own copy of what is in the journal and at the server.
-            shutil.rmtree(opened.session.log_path.parent, ignore_errors=True)
+            self._remove_copies()
+
+    def _remove_copies(self) -> None:
+        """What wandb kept, session by session, of what is in the journal and at the server."""
+        for session in (self._context.folder / "wandb").glob("run-*"):
+            shutil.rmtree(session, ignore_errors=True)
 
     def _state(self) -> SavedState:
         return {"lines": self._lines, "mode": self._destination.mode, **self._told.to_state()}
@@ -124,8 +129,6 @@ class WandbSink:
     # -- opening ---------------------------------------------------------------------------------------
 
     def _open_session(self) -> _Open:
-        if is_written(self._context.folder / "wandb"):
-            raise SinkUnavailable("wandb's service of an earlier worker has not left yet")
         if self._destination.mode == "offline":
             self._open = self._open_offline()
         else:
@@ -134,6 +137,7 @@ class WandbSink:
 
     def _open_offline(self) -> _Open:
         # A fragment must begin right after the last line of the ones before: sync would double any other.
+        self._wait_for_earlier_service()
         folder = self._context.folder / "wandb"
         for fragment in fragments_of(folder):
             cut_torn_end(fragment)
@@ -150,6 +154,7 @@ class WandbSink:
         )
         # Asked before wandb is: it would take up to 24 s to find out that nobody answers, and not say why.
         held = server.lines_held()
+        self._wait_for_earlier_service()
         if held < self._lines_saved:
             self._warn_of_loss(held)
         session = self._start()
@@ -158,6 +163,17 @@ class WandbSink:
         every_s = self._settings.transmit_interval_s
         witness = ServerWitness(server, self._context.clock, first, every_s=every_s)
         return _Open(session, witness, first, told=self._told, server=server)
+
+    def _wait_for_earlier_service(self) -> None:
+        writer = find_writer(self._context.folder / "wandb")
+        helper = find_helper()
+        if writer is None:
+            return
+        if helper is None or writer.pid != helper.pid:
+            raise SinkUnavailable("wandb's service of an earlier worker has not left yet")
+        # Our own could not finish this run in time, and would not let it be opened again.
+        kill_helper()
+        raise WorkerMustRestart("wandb's service still holds an earlier session of the run")
 
     def _start(self) -> Session:
         config = {**config_keys(self._run.config), **self._told.config}
@@ -234,7 +250,8 @@ class _Open:
             self._stop_is_known = True
             logger.warning("Stop was pressed at W&B for run %s; exptrack goes on.", run_id)
             return
-        raise WorkerMustRestart(f"W&B refused what it was sent of run {run_id}")
+        status = refusal_of(self.session.log_path.parent) or "see its debug-internal.log"
+        raise WorkerMustRestart(f"W&B refused what it was sent of run {run_id}: {status}")
 
 
 def _news(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
