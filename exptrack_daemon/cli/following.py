@@ -52,9 +52,7 @@ def tail(
     view = reader.find(run)
     show_notices(reader)
     never = threading.Event()
-    for entry in reader.tail(view, last_rows=rows, wait=never.wait):
-        if entry.stream.role != "trainer" and not system:
-            continue
+    for entry in reader.tail(view, last_rows=rows, system=system, wait=never.wait):
         if not json:
             _print(entry)
         elif isinstance(entry, Rows):

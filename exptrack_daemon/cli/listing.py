@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -28,6 +29,7 @@ from exptrack_daemon.cli.render import (
     number,
     pairs,
     plural,
+    size,
     span,
     styled,
     table,
@@ -134,7 +136,7 @@ def _parts(
     yield pairs(_head(view, now_ns))
     yield from _mapping("Config", flatten(facts.run.config), most)
     yield from _mapping("Last values", facts.summary, most)
-    yield from _mapping("System", facts.values.system, most)
+    yield from _mapping("System", _readable(facts.values.system), most)
     yield heading("Streams")
     yield _streams(reader, facts)
     yield heading("Sinks")
@@ -198,6 +200,18 @@ def _mapping(title: str, values: dict[str, Any], most: int | None) -> Iterator[R
     yield pairs((clean(name, 64), value(values[name])) for name in names)
     if len(names) < len(values):
         yield Text(f"  … and {plural(len(values) - len(names), 'more')}: --all")
+
+
+def _readable(system: dict[str, Any]) -> dict[str, Any]:
+    """The sampler's values, with bytes as people read them."""
+    return {
+        name: size(int(given)) if "bytes" in name and _is_number(given) else given
+        for name, given in system.items()
+    }
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and math.isfinite(given)
 
 
 def _streams(reader: HomeReader, facts: RunFacts) -> RenderableType:

@@ -93,7 +93,7 @@ def _one_line(cell: str | Text) -> Text:
 def pairs(rows: Iterable[tuple[str, str | Text]]) -> Table:
     """Names and values, two columns without a header, indented."""
     made = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    made.add_column(overflow="fold", style="dim", max_width=34, min_width=9)
+    made.add_column(overflow="fold", style="dim", max_width=44, min_width=9)
     made.add_column(overflow="fold")
     for name, value in rows:
         made.add_row(Text(f"  {name}"), value if isinstance(value, Text) else Text(value))

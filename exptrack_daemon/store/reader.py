@@ -27,13 +27,13 @@ from exptrack_daemon.store.facts import LedgerEntry, RunFacts, fresh
 from exptrack_daemon.store.finding import choose
 from exptrack_daemon.store.journals import (
     first_info,
-    fold_entry,
     fold_tail,
     walk_all,
     walk_last_rows,
 )
 from exptrack_daemon.store.liveness import Liveness
 from exptrack_daemon.store.status import RunStatus, status_of
+from exptrack_daemon.store.tail import Tail, follow
 from exptrack_proto.frame import RUN_ID
 from exptrack_proto.records import Scalar
 
@@ -153,29 +153,22 @@ class HomeReader:
                 yield entry
 
     def tail(
-        self, run: str | RunView, *, last_rows: int = 10, wait: Callable[[float], bool]
+        self,
+        run: str | RunView,
+        *,
+        last_rows: int = 10,
+        system: bool = False,
+        wait: Callable[[float], bool],
     ) -> Iterator[Entry]:
-        """The last rows' entries, then what comes, until no trainer is left.
+        """The last rows' entries, then what comes, until no trainer is left; with `system` the sampler's too.
 
         `wait(seconds)` is called when there is nothing new; when it says True, that is the end.
         """
-        view = self.view(_id(run))
-        walk = walk_last_rows(self._files, self.home, view.facts, last_rows)
-        since = view.facts.position.rows - last_rows
-        while True:
-            # the status first: a trainer that ends after this is asked about once more
-            ended = self.status(view.facts).name != "running"
-            came = False
-            for found, entry in walk.entries():
-                came = True
-                view.facts.position = found.end
-                if entry is None:
-                    continue
-                fold_entry(view.facts, entry, walk.replay.run)
-                if (shown := _since(entry, since)) is not None:
-                    yield shown
-            if not came and (ended or wait(0.2)):
-                return
+        facts = self.view(_id(run)).facts
+        # a row of the sampler's may stand between any two of the trainers'
+        reach = last_rows if system else last_rows + facts.system_rows
+        walk = walk_last_rows(self._files, self.home, facts, reach)
+        return follow(walk, facts, self.status, Tail(last_rows, system), wait)
 
     def status(self, facts: RunFacts) -> RunStatus:
         return status_of(facts, self.is_alive)
@@ -268,13 +261,3 @@ def _sink_status(cursor: Cursor, lag: int) -> str:
     if lag:
         return "lagging"
     return "done" if cursor.ended else "live"
-
-
-def _since(entry: Entry, row: int) -> Entry | None:
-    """The entry without the rows before row number `row` of the run; None when nothing is left."""
-    if entry.ordinal >= row:
-        return entry
-    if not isinstance(entry, Rows) or entry.ordinal + len(entry.rows) <= row:
-        return None
-    skip = row - entry.ordinal
-    return Rows(entry.stream, entry.first + skip, row, entry.rows[skip:])

@@ -52,7 +52,7 @@ def hostile(home):
     stream.log({HOSTILE: 1.0, "text": HOSTILE, "nan": float("nan")})
     stream.put(Alert(time_ns=1, title=HOSTILE, text=HOSTILE))
     stream.put(Summary(time_ns=1, values=json.dumps({HOSTILE: HOSTILE, "\ud800": "\ud800"})))
-    run.stream(role="sampler").log({HOSTILE: 2.0})
+    run.stream(role="sampler").log({HOSTILE: 2.0, "nan_bytes": float("nan"), "s_bytes": HOSTILE})
     stream.lose(2, HOSTILE)
     stream.close("failed", 1)
     cursor = Cursor(status="unavailable", reason=HOSTILE)

@@ -204,6 +204,35 @@ def test_a_tail_cuts_a_frame_that_holds_more_rows_than_asked_for(home, living):
     assert entries[0].first == 49
 
 
+def test_rows_of_the_sampler_do_not_count_among_the_last_unless_asked_for(home, living):
+    run = home.run("r")
+    stream, sampler = run.stream(), run.stream(role="sampler")
+    for step in range(5):
+        stream.log({"a": 1.0}, step)
+    for second in range(9):
+        sampler.log({"gpu": 1.0}, 100 + second)
+    reader = open_home(home.path)
+    assert steps(reader.tail("r", last_rows=2, wait=Waiting())) == [3, 4]
+    assert steps(reader.tail("r", last_rows=2, system=True, wait=Waiting())) == [107, 108]
+
+
+def test_a_tail_waits_for_what_the_daemon_brings_in_of_a_trainer_that_died(home, living):
+    stream = home.run("r").stream()
+    stream.log({"a": 1.0}, 1)
+
+    def die():
+        living[0] = False
+
+    def bring_in():
+        stream.log({"a": 1.0}, 2)
+        stream.close("crashed", None)
+
+    wait = Waiting(die, lambda: None, bring_in)
+    entries = list(open_home(home.path).tail("r", wait=wait))
+    assert steps(entries) == [1, 2]
+    assert entries[-1].item.status == "crashed"
+
+
 def test_a_tail_of_a_dead_run_ends_by_itself(home):
     home.finished_run("r")
     assert steps(open_home(home.path).tail("r", wait=lambda s: pytest.fail("waited"))) == [0, 1, 2]
@@ -215,8 +244,9 @@ def test_a_tail_ends_when_the_trainer_is_gone_without_a_word(home, living):
     def die():
         living[0] = False
 
-    wait = Waiting(die)
+    wait = Waiting(die, *[lambda: None] * 99)
     assert steps(open_home(home.path).tail("r", wait=wait)) == [1]
+    assert 50 < len(wait.acts) < 99  # it was patient, not for ever
 
 
 def test_sinks_show_how_far_behind_they_are(home):
