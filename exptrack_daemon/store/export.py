@@ -12,14 +12,16 @@ Columns: name, step, time, value, rank; one line a point, in journal order.
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, Any, TypeAlias, TypeGuard
 
 from exptrack_daemon.errors import ExptrackError
 from exptrack_daemon.store.reader import Point
@@ -96,8 +98,9 @@ def write_csv(
     stream.write(f"{','.join(COLUMNS)}\n".encode())
     rest = iter(points)
     while batch := list(islice(rest, _BATCH_POINTS)):
+        times = _times(batch)
         lines = [
-            f"{cells.name(name)},{step},{seconds(time_ns)},{cells.value(value)},{rank}\n"
+            f"{cells.name(name)},{step},{times[time_ns]},{cells.value(value)},{rank}\n"
             for name, step, time_ns, value, rank in batch
         ]
         stream.write("".join(lines).encode("utf-8"))
@@ -106,16 +109,21 @@ def write_csv(
 def write_jsonl(points: Iterable[Point], stream: IO[bytes]) -> None:
     rest = iter(points)
     while batch := list(islice(rest, _BATCH_POINTS)):
-        stream.write("".join(map(json_line, batch)).encode("ascii"))
+        times = _times(batch)
+        names = {name: json.dumps(name) for name in {point.name for point in batch}}
+        lines = [
+            f'{{"name": {names[name]}, "step": {step}, "time": {times[time_ns]},'
+            f' "value": {_json(value)}, "rank": {rank}}}\n'
+            for name, step, time_ns, value, rank in batch
+        ]
+        stream.write("".join(lines).encode("ascii"))
 
 
 def json_line(point: Point) -> str:
     """One point as a line of JSON. Control characters and all but ASCII are escaped."""
-    name, step, time_ns, value, rank = point
-    return (
-        f'{{"name": {json.dumps(name)}, "step": {step}, "time": {seconds(time_ns)},'
-        f' "value": {json.dumps(value)}, "rank": {rank}}}\n'
-    )
+    line = io.BytesIO()
+    write_jsonl([point], line)
+    return line.getvalue().decode("ascii")
 
 
 def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
@@ -140,9 +148,9 @@ def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
                 pa.array(names, pa.string()).dictionary_encode(),
                 pa.array(steps, pa.int64()),
                 pa.array(times, pa.timestamp("ns", tz="UTC")),
-                pa.array([as_float(value) for value in values], pa.float64(), from_pandas=False),
+                pa.array(_as_floats(values), pa.float64(), from_pandas=False),
                 pa.array(ranks, pa.int32()),
-                pa.array([exact_text(value) for value in values], pa.string()),
+                pa.array(_exact_texts(values), pa.string()),
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
 
@@ -150,6 +158,31 @@ def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
 def seconds(time_ns: int) -> str:
     """Unix seconds, exact."""
     return f"{time_ns // 1_000_000_000}.{time_ns % 1_000_000_000:09d}"
+
+
+def _times(batch: list[Point]) -> dict[int, str]:
+    """The times of a batch as texts; the values of a row share theirs."""
+    return {time_ns: seconds(time_ns) for time_ns in {point.time_ns for point in batch}}
+
+
+def _json(value: Scalar) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return json.dumps(value)
+
+
+def _as_floats(values: tuple[Scalar, ...]) -> Sequence[float | None]:
+    return values if _all_floats(values) else [as_float(value) for value in values]
+
+
+def _exact_texts(values: tuple[Scalar, ...]) -> list[str | None]:
+    if _all_floats(values):
+        return [None] * len(values)
+    return [exact_text(value) for value in values]
+
+
+def _all_floats(values: tuple[Scalar, ...]) -> TypeGuard[tuple[float, ...]]:
+    return all(type(value) is float for value in values)
 
 
 def as_float(value: Scalar) -> float | None:
