@@ -26,6 +26,9 @@ class Awaiting:
 
     def add(self, end: Position, lines: int, state: SavedState) -> None:
         """`lines` is how many history lines stand before `end` in the journal."""
+        if self._batches and self._batches[-1].end == end:
+            # A piece of the batch before: only the last one reaches to its end.
+            self._batches.pop()
         self._batches.append(_Batch(end, lines, state))
 
     def settle(self, lines_held: int) -> Settled | None:

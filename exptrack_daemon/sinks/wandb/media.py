@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from exptrack_daemon.errors import BatchRejected
 from exptrack_proto.records import Array, Histogram, Image, Table, TextItem
 
 if TYPE_CHECKING:
@@ -23,6 +22,11 @@ if TYPE_CHECKING:
 
     Numbers: TypeAlias = npt.NDArray[Any]
     Floats: TypeAlias = npt.NDArray[np.float64]
+
+
+class NotShowable(Exception):
+    """The item's numbers are not what it says they are."""
+
 
 MAX_BINS = 512
 """W&B refuses more."""
@@ -48,9 +52,15 @@ Attachment: TypeAlias = Picture | Page
 def render(item: Histogram | Image | Table | TextItem) -> Attachment | dict[str, Any]:
     """Make a media item into something that W&B shows.
 
-    Raises:
-        BatchRejected: its numbers do not have the shape that they claim.
+    One that cannot be shown becomes a page that says so: a line left out would shift all that follow.
     """
+    try:
+        return _render(item)
+    except NotShowable as error:
+        return Page(_page(f"<p>exptrack cannot show this: {html.escape(str(error))}</p>"))
+
+
+def _render(item: Histogram | Image | Table | TextItem) -> Attachment | dict[str, Any]:
     match item:
         case Histogram():
             return histogram(item)
@@ -71,7 +81,7 @@ def numbers(array: Array, what: str) -> Numbers:
         return flat.reshape(array.shape)
     except ValueError as error:
         shape = "×".join(map(str, array.shape))
-        raise BatchRejected(
+        raise NotShowable(
             f"{what}: {len(array.data)} bytes are no {array.dtype} {shape}"
         ) from error
 
@@ -89,7 +99,7 @@ def histogram(item: Histogram) -> dict[str, Any]:
             numbers(item.counts, what).ravel(), numbers(item.edges, what).ravel(), what
         )
     else:
-        raise BatchRejected(f"{what} has neither values nor counts and edges")
+        raise NotShowable(f"{what} has neither values nor counts and edges")
     return {"_type": "histogram", "values": counts.tolist(), "bins": edges.tolist()}
 
 
@@ -112,7 +122,7 @@ def _rebin(counts: Numbers, edges: Numbers, what: str) -> tuple[Numbers, Numbers
     import numpy as np
 
     if not counts.size or edges.size != counts.size + 1:
-        raise BatchRejected(f"{what} has {counts.size} counts and {edges.size} edges")
+        raise NotShowable(f"{what} has {counts.size} counts and {edges.size} edges")
     starts = np.arange(0, counts.size, math.ceil(counts.size / MAX_BINS))
     return np.add.reduceat(counts, starts), np.append(edges[starts], edges[-1])
 
@@ -140,7 +150,7 @@ def _to_bytes(pixels: Numbers, what: str) -> Numbers:
     fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in _CHANNELS)
     if not fits or not pixels.size:
         shape = "×".join(map(str, pixels.shape))
-        raise BatchRejected(f"{what} is {shape}; pictures are height×width[×1, 3 or 4]")
+        raise NotShowable(f"{what} is {shape}; pictures are height×width[×1, 3 or 4]")
     if pixels.dtype.kind in "fb":
         scaled = np.nan_to_num(pixels.astype(np.float64), nan=0.0, posinf=1.0, neginf=0.0) * 255
         return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
@@ -163,10 +173,10 @@ def _check_png(png: bytes, what: str) -> None:
         with Pillow.open(io.BytesIO(png), formats=["png"]) as opened:
             width, height = opened.size
             if width * height > _MAX_PIXELS:
-                raise BatchRejected(f"{what} has {width}×{height} pixels")
+                raise NotShowable(f"{what} has {width}×{height} pixels")
             opened.load()
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
-        raise BatchRejected(f"{what} is no PNG picture") from error
+        raise NotShowable(f"{what} is no PNG picture") from error
 
 
 # -- pages -------------------------------------------------------------------------------------------
@@ -187,9 +197,9 @@ def _table(item: Table) -> str:
     try:
         rows = json.loads(item.rows)
     except ValueError as error:
-        raise BatchRejected(f"{what}: its rows are not JSON") from error
+        raise NotShowable(f"{what}: its rows are not JSON") from error
     if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise BatchRejected(f"{what}: its rows are no array of arrays")
+        raise NotShowable(f"{what}: its rows are no array of arrays")
     head = _cells(item.columns, "th")
     body = "".join(f"<tr>{_cells(row, 'td')}</tr>\n" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}</tbody></table>"

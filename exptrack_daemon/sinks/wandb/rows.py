@@ -39,11 +39,7 @@ class Line:
 
 
 def lines_of(entries: Iterable[Entry], first: int) -> list[Line]:
-    """The lines of `entries`, numbered from `first`.
-
-    Raises:
-        BatchRejected: a media item is not what it says it is.
-    """
+    """The lines of `entries`, numbered from `first`."""
     lines: list[Line] = []
     for entry in entries:
         number = first + len(lines)

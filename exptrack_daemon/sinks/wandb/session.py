@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exptrack_daemon.errors import BatchRejected, SinkUnavailable
+from exptrack_daemon.errors import SinkUnavailable
 from exptrack_daemon.journal.entries import RunInfo
 from exptrack_daemon.sinks.wandb import names
 from exptrack_daemon.sinks.wandb.errors import WorkerMustRestart
@@ -26,6 +26,9 @@ _LOG_FLUSH_S = 1.0
 _RETRY_AT_LEAST_EVERY_S = 20.0
 _STALL_S = 30.0
 """A service that writes nothing down for so long, though it was given lines, hangs."""
+_NOT_TAKEN = (TypeError, ValueError, OverflowError)
+REFUSED = "exptrack/refused"
+"""Why wandb did not take a row, in that row's place."""
 _ALERT_LEVELS = {"info": "INFO", "warning": "WARN", "error": "ERROR"}
 
 
@@ -154,7 +157,12 @@ class Session:
             media, file = self.attach(line)
             values = {**values, line.key: media}
         with self._service_errors():
-            self._run.log(values, step=line.number, commit=True)
+            try:
+                self._run.log(values, step=line.number, commit=True)
+            except _NOT_TAKEN as error:
+                # A line left out would shift all that follow.
+                refused = {REFUSED: str(error)}
+                self._run.log(refused, step=line.number, commit=True)
         self.lines_put += 1
         return file
 
@@ -218,13 +226,11 @@ class Session:
 
     @contextmanager
     def _service_errors(self) -> Iterator[None]:
-        """What wandb raises without its service is listed nowhere: a value's fault, or the service's."""
+        """What wandb raises without its service is listed nowhere, so whatever it is, it is that."""
         try:
             yield
-        except (SinkUnavailable, BatchRejected):
+        except SinkUnavailable:
             raise
-        except (TypeError, ValueError, OverflowError) as error:
-            raise BatchRejected(f"wandb does not take a value: {error}") from error
         except Exception as error:
             raise WorkerMustRestart(f"wandb's service is gone: {error!r}") from error
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from exptrack_daemon.errors import BatchRejected
 from exptrack_daemon.journal.entries import Entry, Event
 from exptrack_daemon.sinks.wandb.names import config_keys, metric_key, prefix_of
 from exptrack_proto.records import Close, ConfigUpdate, Hparams, Open, Summary
@@ -29,11 +28,7 @@ class Told:
     """Set when the trainer's rank 0 has closed the run; None while it runs."""
 
     def after(self, entries: Iterable[Entry]) -> Told:
-        """What is known once these entries are.
-
-        Raises:
-            BatchRejected: an item's text is not a JSON object.
-        """
+        """What is known once these entries are; a text that is no JSON object says nothing."""
         told = self
         for entry in entries:
             if isinstance(entry, Event):
@@ -86,11 +81,9 @@ def _exit_code(close: Close) -> int:
 def _object(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError as error:
-        raise BatchRejected("a config or summary is not JSON") from error
-    if not isinstance(found, dict):
-        raise BatchRejected("a config or summary is not a JSON object")
-    return found
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _if_small(values: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -52,6 +52,14 @@ def test_a_batch_without_lines_waits_for_the_lines_before_it():
     assert awaiting.settle(10) == Settled(at(2), {"config": 1})
 
 
+def test_pieces_of_one_batch_are_settled_with_the_last_of_them():
+    awaiting = Awaiting()
+    awaiting.add(at(5), 10, {"lines": 10})
+    awaiting.add(at(5), 20, {"lines": 20})
+    assert awaiting.settle(15) is None
+    assert awaiting.settle(20) == Settled(at(5), {"lines": 20})
+
+
 def test_a_stall_is_silence_after_lines_and_not_a_pause_without_any():
     watch = StallWatch(limit_s=30)
     assert not watch.is_stalled(100, 5, now=0)
