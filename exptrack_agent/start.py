@@ -17,7 +17,7 @@ from exptrack_agent.courier import courier_for
 from exptrack_agent.errors import Misuse, RunNotFound
 from exptrack_agent.launch import ensure_daemon
 from exptrack_agent.notices import say_once
-from exptrack_agent.run import Opening, Run
+from exptrack_agent.run import Opening, Run, json_text
 from exptrack_agent.settings import (
     BoxLimits,
     Identity,
@@ -55,6 +55,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
     mode: str | None = None,
     home: str | os.PathLike[str] | None = None,
     sinks: Iterable[str] | None = None,
+    sink_options: Mapping[str, Mapping[str, Any]] | None = None,
     autostart: bool = True,
     strict: bool = False,
 ) -> Run:
@@ -76,6 +77,8 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
             "disabled" (nothing is recorded). Else EXPTRACK_MODE, else "online".
         home: the home folder; else EXPTRACK_HOME, else ~/.exptrack.
         sinks: such as `("tensorboard", "wandb")`; else the daemon's default.
+        sink_options: by sink, what this run asks of it, such as
+            `{"tensorboard": {"names": {"train/loss": "Loss/Train"}}, "wandb": {"entity": "team"}}`.
         autostart: start a daemon when none is running.
         strict: raise `Misuse` for an argument of `log()` that cannot be taken, instead of saying it once.
 
@@ -110,6 +113,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
         tags=_names(tags, "tags"),
         notes=clean_text(str(notes))[:MAX_TEXT_CHARS],
         sinks=None if sinks is None else _names(sinks, "sinks"),
+        sink_options=json_text(sink_options or {}, "sink_options"),
     )
     run = Run(opening, _black_box(chosen_home, chosen_id, spool_only=chosen_mode == "offline"))
     run.send_through(courier_for(chosen_home))

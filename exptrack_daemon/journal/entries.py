@@ -23,6 +23,8 @@ class RunInfo:
     notes: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
     sinks: tuple[str, ...] | None = None
+    sink_options: Mapping[str, Any] = field(default_factory=dict)
+    """By sink, what the run asks of it; a sink takes the keys it knows."""
 
 
 @dataclass(frozen=True, slots=True)

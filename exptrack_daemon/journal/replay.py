@@ -159,6 +159,7 @@ def _run_info(run_id: str, item: Open) -> RunInfo:
         notes=item.notes,
         config=json_object(item.config),
         sinks=None if item.sinks is None else tuple(item.sinks),
+        sink_options=json_object(item.sink_options),
     )
 
 

@@ -70,6 +70,8 @@ class Open(_Item, frozen=True, tag="open"):
     config: Json = "{}"
     sinks: Annotated[list[Name], Meta(max_length=32)] | None = None
     """Sinks the run asked for; None: the daemon's default."""
+    sink_options: Json = "{}"
+    """By sink, what the run asks of it: an object such as `{"tensorboard": {"names": {…}}}`."""
     resumed: bool = False
     rank: Annotated[int, Meta(ge=0, le=1 << 24)] = 0
     world_size: Annotated[int, Meta(ge=1, le=1 << 24)] = 1
@@ -154,10 +156,35 @@ class Hparams(_Item, frozen=True, tag="hparams"):
 
 
 class Graph(_Item, frozen=True, tag="graph"):
-    """A serialized TensorFlow `GraphDef` for TensorBoard's graph page."""
+    """A model's graph for TensorBoard's graph page.
+
+    Either a serialized TensorFlow `GraphDef`, or `nodes`: a JSON array of objects with `name` (scopes
+    joined by `/`), `op`, `inputs` (names) and `shape` (of the output, or null), in order of execution.
+    """
 
     time_ns: TimeNs
-    graph: Array
+    graph: Array | None = None
+    nodes: Json = "[]"
+
+
+class Artifact(_Item, frozen=True, tag="artifact"):
+    """A file that belongs to the run, such as a checkpoint. Its bytes stay where they are."""
+
+    time_ns: TimeNs
+    step: Step
+    name: Name
+    type: Name
+    path: Text
+    size_bytes: Count
+    sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    metadata: Json = "{}"
+
+
+class Note(_Item, frozen=True, tag="note"):
+    """Something that the user wants to remember of the run."""
+
+    time_ns: TimeNs
+    text: Text
 
 
 class ConfigUpdate(_Item, frozen=True, tag="config"):
@@ -210,6 +237,8 @@ Event: TypeAlias = (
     | Table
     | Hparams
     | Graph
+    | Artifact
+    | Note
     | ConfigUpdate
     | Summary
     | Alert

@@ -22,6 +22,7 @@ from exptrack_daemon.errors import BatchRejected
 from exptrack_daemon.journal.entries import Entry, Event, Rows, RunInfo, Stream
 from exptrack_daemon.sinks.tensorboard import events, hparams
 from exptrack_daemon.sinks.tensorboard.arrays import to_numpy
+from exptrack_daemon.sinks.tensorboard.graphs import graph_of_nodes
 from exptrack_daemon.sinks.tensorboard.histograms import histogram_value
 from exptrack_daemon.sinks.tensorboard.images import image_value
 from exptrack_daemon.sinks.tensorboard.lanes import Lanes, Room
@@ -212,6 +213,8 @@ def _json_object(text: str, owner: str) -> dict[str, Any]:
 
 
 def _graph(item: Graph) -> bytes:
+    if item.graph is None:
+        return graph_of_nodes(item.nodes)
     graph = to_numpy(item.graph, "graph").tobytes()
     try:
         GraphDef.FromString(graph)
