@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any
 
 import typer
@@ -38,11 +39,12 @@ from exptrack_daemon.cli.render import (
 )
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.home import Home
-from exptrack_daemon.store.facts import RunFacts
+from exptrack_daemon.store.facts import ArtifactEntry, RunFacts
 from exptrack_daemon.store.reader import HomeReader, RunView, SinkState
 from exptrack_daemon.store.status import stream_status
 
 _SHOWN = 40
+_NEWEST = 10
 Shown = tuple[str, str | Text]
 
 
@@ -143,12 +145,11 @@ def _parts(
     yield _sinks(sinks) if sinks else Text("  none has begun with this run yet")
     yield heading("Losses")
     yield _ledger(facts) if facts.ledger else Text("  nothing was lost")
-    if facts.alerts:
-        yield heading("Alerts")
-        yield pairs(
-            (ago(a.time_ns, now_ns), f"{a.level}: {clean(a.title)} {clean(a.text)}".strip())
-            for a in facts.alerts[-10:]
-        )
+    yield from _dated(
+        "Alerts", ((a.time_ns, f"{a.level}: {a.title} {a.text}") for a in facts.alerts)
+    )
+    yield from _dated("Notes", facts.notes)
+    yield from _dated("Artifacts", ((a.time_ns, _artifact(a)) for a in facts.artifacts))
     for problem in view.problems:
         yield Text(f"\n  ! {clean(problem)}", "red")
     yield heading("Where to look")
@@ -247,6 +248,18 @@ def _sinks(sinks: list[SinkState]) -> RenderableType:
         for sink in sinks
     ]
     return table(("  SINK", "STATE", "ROWS#", "BEHIND#", "REFUSED#", "WHY~"), rows)
+
+
+def _dated(title: str, entries: Iterable[tuple[int, str]]) -> Iterator[RenderableType]:
+    """The newest texts of a list, each with its time."""
+    newest = deque(entries, _NEWEST)
+    if newest:
+        yield heading(title)
+        yield pairs((moment(time_ns), clean(text.strip())) for time_ns, text in newest)
+
+
+def _artifact(entry: ArtifactEntry) -> str:
+    return f"{entry.name} ({entry.type}, {size(entry.size_bytes)}, step {entry.step}): {entry.path}"
 
 
 def _ledger(facts: RunFacts) -> RenderableType:

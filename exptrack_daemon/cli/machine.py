@@ -80,6 +80,8 @@ def show_document(view: RunView, sinks: list[SinkState], places: dict[str, str])
         "sinks": [asdict(sink) for sink in sinks],
         "ledger": [{**entry._asdict(), "items": entry.items} for entry in facts.ledger],
         "alerts": [alert._asdict() for alert in facts.alerts],
+        "written_notes": [note._asdict() for note in facts.notes],
+        "artifacts": [artifact._asdict() for artifact in facts.artifacts],
         "places": places,
     }
 

@@ -52,15 +52,25 @@ CREATE TABLE summary (
   run TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,
   PRIMARY KEY (run, kind, name)
 ) WITHOUT ROWID;
+-- the items `first` to `last` of the stream were dropped
 CREATE TABLE ledger (
-  run TEXT NOT NULL, number INTEGER NOT NULL, stream TEXT NOT NULL, rank INTEGER NOT NULL,
-  first INTEGER NOT NULL, last INTEGER NOT NULL, items INTEGER NOT NULL, reason TEXT NOT NULL,
-  time_ns INTEGER NOT NULL,
+  run TEXT NOT NULL, number INTEGER NOT NULL, stream_id TEXT NOT NULL, rank INTEGER NOT NULL,
+  first INTEGER NOT NULL, last INTEGER NOT NULL, reason TEXT NOT NULL, time_ns INTEGER NOT NULL,
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 CREATE TABLE alerts (
   run TEXT NOT NULL, number INTEGER NOT NULL, time_ns INTEGER NOT NULL, level TEXT NOT NULL,
   title TEXT NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE notes (
+  run TEXT NOT NULL, number INTEGER NOT NULL, time_ns INTEGER NOT NULL, text TEXT NOT NULL,
+  PRIMARY KEY (run, number)
+) WITHOUT ROWID;
+CREATE TABLE artifacts (
+  run TEXT NOT NULL, number INTEGER NOT NULL, time_ns INTEGER NOT NULL, step INTEGER NOT NULL,
+  name TEXT NOT NULL, type TEXT NOT NULL, path TEXT NOT NULL, size_bytes INTEGER NOT NULL,
+  sha256 TEXT NOT NULL, metadata TEXT NOT NULL,
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 """

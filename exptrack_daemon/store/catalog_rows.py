@@ -14,11 +14,24 @@ from typing import Any
 
 from exptrack_daemon.journal.entries import RunInfo, Stream
 from exptrack_daemon.journal.position import Position
-from exptrack_daemon.store.facts import AlertEntry, LedgerEntry, RunFacts, StreamFacts
+from exptrack_daemon.store.facts import (
+    AlertEntry,
+    ArtifactEntry,
+    LedgerEntry,
+    NoteEntry,
+    RunFacts,
+    StreamFacts,
+)
 from exptrack_daemon.store.status import journal_status
 
-_MAX_INTEGER = 2**63 - 1
-_CHILDREN = ("streams", "summary", "ledger", "alerts")
+# what a run has lists of: table and field have one name, and the columns those of the entry
+_LISTS: dict[str, type[LedgerEntry | AlertEntry | NoteEntry | ArtifactEntry]] = {
+    "ledger": LedgerEntry,
+    "alerts": AlertEntry,
+    "notes": NoteEntry,
+    "artifacts": ArtifactEntry,
+}
+_CHILDREN = ("streams", "summary", *_LISTS)
 _KINDS = ("rank0", "ranks", "user", "system")
 _RUN_COLUMNS = (
     "id, project, name, run_group, job_type, tags, notes, config, sinks, created_ns, updated_ns, status,"
@@ -38,8 +51,7 @@ class Saved:
     record: int = -1
     streams: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     values: dict[str, dict[str, Any]] = field(default_factory=dict)
-    ledger: int = 0
-    alerts: int = 0
+    lists: dict[str, int] = field(default_factory=dict)
 
     @staticmethod
     def of(facts: RunFacts) -> Saved:
@@ -48,8 +60,7 @@ class Saved:
             facts.position.record,
             _stream_rows(facts),
             {kind: dict(getattr(facts.values, kind)) for kind in _KINDS},
-            len(facts.ledger),
-            len(facts.alerts),
+            {table: len(getattr(facts, table)) for table in _LISTS},
         )
 
 
@@ -69,8 +80,7 @@ def save(connection: sqlite3.Connection, facts: RunFacts, saved: Saved) -> Saved
         _save_run(connection, facts)
         _save_streams(connection, now, saved)
         _save_values(connection, run_id, now, saved)
-        _save_ledger(connection, facts, saved.ledger)
-        _save_alerts(connection, facts, saved.alerts)
+        _save_lists(connection, facts, saved.lists)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -86,7 +96,7 @@ def delete(connection: sqlite3.Connection, run_id: str) -> None:
 
 
 def load_all(connection: sqlite3.Connection, *, values: bool) -> list[RunFacts]:
-    """The facts of all runs; without `values`, summaries, ledgers and alerts stay empty."""
+    """The facts of all runs; without `values`, summaries and lists stay empty."""
     found = {row[0]: _facts(row) for row in _select(connection, f"{_RUN_COLUMNS} FROM runs")}
     query = f"{_STREAM_COLUMNS} FROM streams ORDER BY run, number"
     for row in _select(connection, query):
@@ -173,32 +183,15 @@ def _save_values(connection: sqlite3.Connection, run_id: str, now: Saved, saved:
         _upsert(connection, "summary", "run, kind, name, value", changed)
 
 
-def _save_ledger(connection: sqlite3.Connection, facts: RunFacts, since: int) -> None:
-    run_id = facts.run.run_id
-    rows = [
-        (
-            run_id,
-            number,
-            e.stream_id,
-            e.rank,
-            e.first,
-            e.last,
-            _bounded(e.items),
-            e.reason,
-            e.time_ns,
-        )
-        for number, e in enumerate(facts.ledger[since:], since)
-    ]
-    columns = "run, number, stream, rank, first, last, items, reason, time_ns"
-    _upsert(connection, "ledger", columns, rows)
-
-
-def _save_alerts(connection: sqlite3.Connection, facts: RunFacts, since: int) -> None:
-    rows = [
-        (facts.run.run_id, number, *alert)
-        for number, alert in enumerate(facts.alerts[since:], since)
-    ]
-    _upsert(connection, "alerts", "run, number, time_ns, level, title, text", rows)
+def _save_lists(connection: sqlite3.Connection, facts: RunFacts, saved: dict[str, int]) -> None:
+    """Lists only grow: what came since the last save is added."""
+    for table, kind in _LISTS.items():
+        since = saved.get(table, 0)
+        rows = [
+            (facts.run.run_id, number, *entry)
+            for number, entry in enumerate(getattr(facts, table)[since:], since)
+        ]
+        _upsert(connection, table, f"run, number, {', '.join(kind._fields)}", rows)
 
 
 def _facts(row: tuple[Any, ...]) -> RunFacts:
@@ -243,10 +236,10 @@ def _load_rest(connection: sqlite3.Connection, facts: RunFacts) -> None:
         connection, "kind, name, value FROM summary WHERE run = ?", run_id
     ):
         getattr(facts.values, kind)[name] = json.loads(value)
-    ledger = "stream, rank, first, last, reason, time_ns FROM ledger WHERE run = ? ORDER BY number"
-    facts.ledger = [LedgerEntry(*row) for row in _select(connection, ledger, run_id)]
-    alerts = "time_ns, level, title, text FROM alerts WHERE run = ? ORDER BY number"
-    facts.alerts = [AlertEntry(*row) for row in _select(connection, alerts, run_id)]
+    for table, kind in _LISTS.items():
+        query = f"{', '.join(kind._fields)} FROM {table} WHERE run = ? ORDER BY number"
+        entries = [kind(*row) for row in _select(connection, query, run_id)]
+        setattr(facts, table, entries)
 
 
 def _json(value: Any) -> str:
@@ -254,7 +247,3 @@ def _json(value: Any) -> str:
         return json.dumps(value)
     except RecursionError:
         return "{}"  # nested hundreds deep: not worth stopping every run's catalogue
-
-
-def _bounded(number: int) -> int:
-    return max(-_MAX_INTEGER, min(number, _MAX_INTEGER))

@@ -11,12 +11,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-import msgspec
-
 from exptrack_daemon.journal.entries import Entry, Event, Rows, RunInfo, Stream
 from exptrack_daemon.journal.position import START, Position
 from exptrack_daemon.journal.replay import json_object
-from exptrack_proto.records import Alert, Close, ConfigUpdate, Loss, Row, Scalar, Summary
+from exptrack_proto.records import (
+    Alert,
+    Artifact,
+    Close,
+    ConfigUpdate,
+    Loss,
+    Note,
+    Row,
+    Scalar,
+    Summary,
+)
 
 
 @dataclass(slots=True)
@@ -59,6 +67,25 @@ class AlertEntry(NamedTuple):
     text: str
 
 
+class NoteEntry(NamedTuple):
+    time_ns: int
+    text: str
+
+
+class ArtifactEntry(NamedTuple):
+    """A file that belongs to the run; its bytes are where its path says."""
+
+    time_ns: int
+    step: int
+    name: str
+    type: str
+    path: str
+    size_bytes: int
+    sha256: str
+    metadata: str
+    """A JSON text."""
+
+
 @dataclass(slots=True)
 class Values:
     """The last value of each metric, kept apart by who wrote it."""
@@ -91,6 +118,9 @@ class RunFacts:
     values: Values = field(default_factory=Values)
     ledger: list[LedgerEntry] = field(default_factory=list)
     alerts: list[AlertEntry] = field(default_factory=list)
+    notes: list[NoteEntry] = field(default_factory=list)
+    """What the user wrote down while it ran; `run.notes` is what was there at the start."""
+    artifacts: list[ArtifactEntry] = field(default_factory=list)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -192,6 +222,25 @@ def _alert(facts: RunFacts, stream: StreamFacts, item: Alert) -> None:
     facts.alerts.append(AlertEntry(item.time_ns, item.level, item.title, item.text))
 
 
+def _note(facts: RunFacts, stream: StreamFacts, item: Note) -> None:
+    facts.notes.append(NoteEntry(item.time_ns, item.text))
+
+
+def _artifact(facts: RunFacts, stream: StreamFacts, item: Artifact) -> None:
+    facts.artifacts.append(
+        ArtifactEntry(
+            item.time_ns,
+            item.step,
+            item.name,
+            item.type,
+            item.path,
+            item.size_bytes,
+            item.sha256,
+            item.metadata,
+        )
+    )
+
+
 def _loss(facts: RunFacts, stream: StreamFacts, item: Loss) -> None:
     info = stream.stream
     entry = LedgerEntry(info.stream_id, info.rank, item.first, item.last, item.reason, item.time_ns)
@@ -203,6 +252,8 @@ _EVENTS: dict[type, Callable[[RunFacts, StreamFacts, Any], None]] = {
     ConfigUpdate: _config,
     Summary: _summary,
     Alert: _alert,
+    Note: _note,
+    Artifact: _artifact,
     Loss: _loss,
 }
 
@@ -216,15 +267,3 @@ def take_info(facts: RunFacts, run: RunInfo) -> None:
     """Take over what the run is, as its first `open` says; the config keeps the updates folded so far."""
     if facts.run.created_ns == 0 and run.created_ns != 0:
         facts.run = replace(run, config={**run.config, **facts.run.config})
-
-
-def replay_state(facts: RunFacts) -> dict[str, Any]:
-    """The state that a `Replay` needs to go on at the facts' position (but the config: facts hold that)."""
-    return {
-        "run": msgspec.to_builtins(replace(facts.run, config={})),
-        "streams": {
-            stream_id: msgspec.to_builtins(stream.stream)
-            for stream_id, stream in facts.streams.items()
-        },
-        "closed": [key for key, stream in facts.streams.items() if stream.status != "open"],
-    }

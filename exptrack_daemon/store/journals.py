@@ -19,7 +19,7 @@ from exptrack_daemon.journal.reader import (
     segment_numbers,
 )
 from exptrack_daemon.journal.replay import Replay
-from exptrack_daemon.store.facts import RunFacts, fresh, replay_state, take_info
+from exptrack_daemon.store.facts import RunFacts, fresh, take_info
 from exptrack_proto.errors import ProtocolError
 
 _FIRST_BYTES = 256 * 1024
@@ -58,7 +58,10 @@ def walk_from(files: Files, home: Home, facts: RunFacts) -> Walk:
     """A walk that goes on where the facts end."""
     run_id = facts.run.run_id
     walk = walk_all(files, home, run_id)
-    walk.replay.load(replay_state(facts))
+    streams = facts.streams.values()
+    walk.replay.run = facts.run
+    walk.replay.streams = {bytes.fromhex(s.stream.stream_id): s.stream for s in streams}
+    walk.replay.closed = {bytes.fromhex(s.stream.stream_id) for s in streams if s.status != "open"}
     walk.position = facts.position
     return walk
 

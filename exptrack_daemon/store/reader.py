@@ -119,7 +119,7 @@ class HomeReader:
         ]
 
     def runs(self, *, values: bool = False) -> list[RunView]:
-        """All runs, newest first; with `values` also their summaries, ledgers and alerts, whole."""
+        """All runs, newest first; with `values` also their summaries, ledgers and other lists."""
         loaded = self._ask(lambda catalog: load_all(catalog, values=values)) or []
         known = {facts.run.run_id: facts for facts in loaded}
         views = [self._view(known.get(run_id) or fresh(run_id)) for run_id in self.run_ids()]

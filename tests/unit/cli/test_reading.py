@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from exptrack_daemon.cli import app
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.journal.cursor import Cursor, save_cursor
-from exptrack_proto.records import Alert, Summary
+from exptrack_proto.records import Alert, Artifact, Note, Summary
 from tests.support.homes import HomeBuilder
 
 HOSTILE = "\x1b[31m\x1b]0;pwned\x07../../etc/passwd\n\u202e=cmd()|'x'!A1" + "y" * 900
@@ -51,6 +51,8 @@ def hostile(home):
     )
     stream.log({HOSTILE: 1.0, "text": HOSTILE, "nan": float("nan")})
     stream.put(Alert(time_ns=1, title=HOSTILE, text=HOSTILE))
+    stream.put(Note(time_ns=1, text=HOSTILE))
+    stream.put(Artifact(time_ns=1, step=1, name=HOSTILE, type=HOSTILE, path=HOSTILE, size_bytes=1))
     stream.put(Summary(time_ns=1, values=json.dumps({HOSTILE: HOSTILE, "\ud800": "\ud800"})))
     run.stream(role="sampler").log({HOSTILE: 2.0, "nan_bytes": float("nan"), "s_bytes": HOSTILE})
     stream.lose(2, HOSTILE)
@@ -131,6 +133,10 @@ def test_show_tells_all_that_matters(home):
     )
     run.stream(1, world_size=2).close("crashed", None)
     stream.log({"loss": 0.25}, 7)
+    stream.put(Note(time_ns=1, text="looks good"))
+    stream.put(
+        Artifact(time_ns=1, step=7, name="best", type="model", path="/m.pt", size_bytes=2048)
+    )
     run.stream(role="sampler").log({"gpu0/util": 93.0})
     stream.lose(3)
     stream.close()
@@ -149,6 +155,7 @@ def test_show_tells_all_that_matters(home):
             "last step 7",
         ),
         *("gpu0/util", "wandb", "server says 503", "ring full", "runs/r1/wandb"),
+        *("looks good", "best (model, 2.0 KiB, step 7): /m.pt"),
     ):
         assert text in shown
 

@@ -14,7 +14,7 @@ from exptrack_daemon.store.catalog import open_writing
 from exptrack_daemon.store.catalog_rows import Saved, delete, list_names, load, load_all, save
 from exptrack_daemon.store.facts import fresh
 from exptrack_daemon.store.journals import fold_tail
-from exptrack_proto.records import Alert, ConfigUpdate, Summary
+from exptrack_proto.records import Alert, Artifact, ConfigUpdate, Note, Summary
 from tests.support.homes import HomeBuilder
 
 HOSTILE = "\x1b[31m../\0\u202e'; DROP TABLE runs; --" + "x" * 900
@@ -46,6 +46,10 @@ def full_facts(path):
     first.put(ConfigUpdate(time_ns=1, config='{"deep": {"er": [1, null]}}'))
     first.put(Summary(time_ns=1, values='{"best": {"min": 0.1}}'))
     first.put(Alert(time_ns=1, title=HOSTILE, text=HOSTILE))
+    first.put(Note(time_ns=2, text=HOSTILE))
+    first.put(
+        Artifact(time_ns=3, step=4, name=HOSTILE, type="model", path=HOSTILE, size_bytes=2**63 - 1)
+    )
     first.lose(3)
     run.stream(1, **fields).log({"loss": 2.0})
     run.stream(0, role="sampler").log({"gpu": 3.0})
@@ -123,7 +127,7 @@ def test_a_save_that_breaks_off_changes_nothing(tmp_path, connection):
 def test_a_deleted_run_leaves_nothing(tmp_path, connection):
     save(connection, full_facts(tmp_path), Saved())
     delete(connection, "r1")
-    for table in ("runs", "streams", "summary", "ledger", "alerts"):
+    for table in ("runs", "streams", "summary", "ledger", "alerts", "notes", "artifacts"):
         assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 

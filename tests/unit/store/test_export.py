@@ -152,6 +152,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError):
         export_to(target, write_csv, broken())
     assert target.read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["run.csv"]
     export_to(target, write_csv, points(1.0))
     assert target.read_text().startswith("name,")
     assert [path.name for path in tmp_path.iterdir()] == ["run.csv"]

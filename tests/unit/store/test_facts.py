@@ -5,8 +5,18 @@ from __future__ import annotations
 import math
 
 from exptrack_daemon.journal.entries import Event, Rows, Stream
-from exptrack_daemon.store.facts import fresh, replay_state, take_info
-from exptrack_proto.records import Alert, Close, ConfigUpdate, Loss, Open, Row, Summary
+from exptrack_daemon.store.facts import fresh, take_info
+from exptrack_proto.records import (
+    Alert,
+    Artifact,
+    Close,
+    ConfigUpdate,
+    Loss,
+    Note,
+    Open,
+    Row,
+    Summary,
+)
 from tests.support.homes import HomeBuilder
 
 RANK0 = Stream("00" * 16, 0, 2, 1, "trainer", "node1", 1, 10)
@@ -119,13 +129,13 @@ def test_an_open_or_a_media_item_only_moves_the_stream_on():
     assert facts.updated_ns == 44
 
 
-def test_the_replay_state_leaves_out_the_config_and_knows_what_is_closed():
+def test_notes_and_artifacts_are_kept():
     facts = fresh("r")
-    facts.fold(Event(RANK0, 0, 0, ConfigUpdate(time_ns=1, config='{"a": {"b": 1}}')))
-    facts.fold(Event(RANK0, 1, 0, Close(time_ns=9, status="finished")))
-    state = replay_state(facts)
-    assert state["run"]["config"] == {}
-    assert state["closed"] == [RANK0.stream_id]
+    facts.fold(Event(RANK0, 0, 0, Note(time_ns=5, text="looks good")))
+    file = Artifact(time_ns=6, step=7, name="best", type="model", path="/m.pt", size_bytes=8)
+    facts.fold(Event(RANK0, 1, 0, file))
+    assert facts.notes == [(5, "looks good")]
+    assert facts.artifacts == [(6, 7, "best", "model", "/m.pt", 8, "", "{}")]
 
 
 def test_a_wide_run_folds_right(tmp_path):
