@@ -1,6 +1,7 @@
 """The JSON that `--json` prints: stable fields, strict JSON. Documented in docs/cli.md; only ever extended.
 
-NaN and infinities, which JSON does not know, are the strings "NaN", "Infinity" and "-Infinity".
+NaN and infinities, which JSON does not know, are the strings "NaN", "Infinity" and "-Infinity". A value nested
+more than 64 deep is cut off there: "…".
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from exptrack_daemon.store.facts import RunFacts, StreamFacts
 from exptrack_daemon.store.reader import RunView, SinkState
 from exptrack_daemon.store.verify import Verdict
 
+_DEEPEST = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -23,13 +25,16 @@ def dumps(document: Any, *, indent: int | None = 2) -> str:
     return json.dumps(strict(document), indent=indent, allow_nan=False)
 
 
-def strict(given: Any) -> Any:
+def strict(given: Any, depth: int = 0) -> Any:
+    """What strict JSON can say of the value."""
     if isinstance(given, float) and not math.isfinite(given):
         return "NaN" if math.isnan(given) else "Infinity" if given > 0 else "-Infinity"
+    if depth == _DEEPEST:
+        return "…"
     if isinstance(given, dict):
-        return {str(key): strict(item) for key, item in given.items()}
+        return {str(key): strict(item, depth + 1) for key, item in given.items()}
     if isinstance(given, list | tuple):
-        return [strict(item) for item in given]
+        return [strict(item, depth + 1) for item in given]
     return given
 
 

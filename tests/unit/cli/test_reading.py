@@ -126,6 +126,14 @@ def test_runs_as_json_is_strict_and_whole(hostile):
     assert run["updated"].endswith("Z")
 
 
+@pytest.mark.parametrize("depth", [100, 900, 5_000])
+def test_a_config_of_absurd_depth_spoils_no_list(home, depth):
+    home.run("r1").stream(config='{"a":' * depth + "1" + "}" * depth)
+    assert "r1" in run_cli(home, "runs")
+    run_cli(home, "show", "r1")
+    assert json.loads(run_cli(home, "runs", "--json"))[0]["id"] == "r1"
+
+
 def test_show_tells_all_that_matters(home):
     run = home.run("r1")
     stream = run.stream(
