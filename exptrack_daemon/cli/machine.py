@@ -1,7 +1,7 @@
 """The JSON that `--json` prints: stable fields, strict JSON. Documented in docs/cli.md; only ever extended.
 
-NaN and infinities, which JSON does not know, are the strings "NaN", "Infinity" and "-Infinity". A value nested
-more than 64 deep is cut off there: "…".
+NaN and infinities, which JSON does not know, are the strings "NaN", "Infinity" and "-Infinity". A value that
+is nested more than 64 deep is cut off there: "…".
 """
 
 from __future__ import annotations
