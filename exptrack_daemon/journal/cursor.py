@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import zlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ class Cursor:
     updated_ns: int = 0
     version: int = CURSOR_VERSION
     extra: dict[str, Any] = field(default_factory=dict)
+    check: int = 0
+    """Crc32 of the cursor's JSON with 0 in this place, so that damage cannot pass for another position."""
 
 
 def load_cursor(files: Files, path: Path) -> Cursor:
@@ -47,14 +50,19 @@ def load_cursor(files: Files, path: Path) -> Cursor:
     beginning, which an exactly-once sink does without a trace.
     """
     try:
-        data = files.read(path)
-        cursor = msgspec.json.decode(data, type=Cursor)
-    except (FileNotFoundError, msgspec.DecodeError):
+        cursor = msgspec.json.decode(files.read(path), type=Cursor)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Cursor()
-    return cursor if cursor.version <= CURSOR_VERSION else Cursor()
+    is_ours = cursor.version <= CURSOR_VERSION and cursor.check == _check(cursor)
+    return cursor if is_ours else Cursor()
 
 
 def save_cursor(files: Files, path: Path, cursor: Cursor) -> None:
     """Replace the cursor durably."""
     files.make_directory(path.parent)
-    replace_durably(files, path, msgspec.json.encode(cursor))
+    checked = replace(cursor, check=_check(cursor))
+    replace_durably(files, path, msgspec.json.encode(checked))
+
+
+def _check(cursor: Cursor) -> int:
+    return zlib.crc32(msgspec.json.encode(replace(cursor, check=0)))

@@ -1,11 +1,13 @@
 """Reading a run's journal from any position, live or at rest. Changes nothing.
 
 Only durable frames are handed out: in the newest segment those before its last mark, in an older one those
-before the end that its successor names. Damage is passed over and reported, with the gap in ordinals.
+before the end that its successor names. Damage is passed over and reported, with the gap in ordinals. A
+reader never goes back: a frame whose ordinal lies before the position is not handed out again.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ from exptrack_daemon.journal.segment import (
 )
 
 _SUFFIX = ".seg"
+_NAME = re.compile(r"([0-9]{8}|[1-9][0-9]{8,18})\.seg")
 _READ_BYTES = 4 * 1024 * 1024
 
 
@@ -35,10 +38,9 @@ def segment_path(directory: Path, segment: int) -> Path:
 
 def segment_numbers(files: Files, directory: Path) -> list[int]:
     """The segments that exist, oldest first."""
-    stems = (
-        name.removesuffix(_SUFFIX) for name in files.names(directory) if name.endswith(_SUFFIX)
+    return sorted(
+        int(name.removesuffix(_SUFFIX)) for name in files.names(directory) if _NAME.fullmatch(name)
     )
-    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 class Found(NamedTuple):
@@ -82,25 +84,50 @@ class Segment:
 
 
 def read_header(files: Files, directory: Path, run_id: str, number: int) -> Segment | None:
-    """The segment's header; None when it holds none (its creation was cut off, or it is damaged).
+    """The segment's header; None when it holds none (it is damaged).
 
     Raises:
         JournalNewer: it was written by a newer exptrack.
     """
     path = segment_path(directory, number)
+    found = _first_found(files, path, run_id, number)
+    if not isinstance(found, Record) or found.offset != 0:
+        return None
+    header = interpret(found.payload)
+    if not isinstance(header, SegmentHeader) or header.segment != number or header.run_id != run_id:
+        return None
+    return Segment(header, path, found.end)
+
+
+def _first_found(files: Files, path: Path, run_id: str, number: int) -> Record | Damage | None:
     size = 4 * BLOCK_BYTES
     while True:
         data = files.read(path, 0, size)
-        record = next(scan(data, 0, salt_of(run_id, number)), None)
-        if record is not None or len(data) < size:
-            break
+        found = next(scan(data, 0, salt_of(run_id, number)), None)
+        if found is not None or len(data) < size:
+            return found
         size *= 4  # a header with very many streams
-    if not isinstance(record, Record) or record.offset != 0:
-        return None
-    header = interpret(record.payload)
-    if not isinstance(header, SegmentHeader) or header.segment != number or header.run_id != run_id:
-        return None
-    return Segment(header, path, record.end)
+
+
+class _Place(NamedTuple):
+    """A segment in the chain, with what its header says; the header is None when it is damaged."""
+
+    number: int
+    header: SegmentHeader | None
+    first: int = 0
+
+    def start(self, so_far: Position) -> Position:
+        """Where its records begin; ordinals never go back."""
+        header = self.header
+        record = so_far.record if header is None else max(header.record, so_far.record)
+        rows = so_far.rows if header is None else max(header.rows, so_far.rows)
+        return Position(self.number, self.first, record, rows)
+
+    def end_of(self, number: int) -> int | None:
+        """Where it says that segment `number` ends; None: it does not say."""
+        if self.header is None or self.header.previous != number:
+            return None
+        return self.header.previous_end
 
 
 class JournalReader:
@@ -110,22 +137,26 @@ class JournalReader:
         self._files = files
         self._directory = directory
         self._run_id = run_id
-        self._headers: dict[int, Segment] = {}
+        self._headers: dict[int, _Place] = {}
 
     def read(self, position: Position = START, max_bytes: int = _READ_BYTES) -> Reading:
         """Frames from `position` on, about `max_bytes` of them; none when there is nothing new."""
         reading = Reading(next=position)
         while not reading.frames:
             here = reading.next
-            segment = self._segment_at(reading)
-            if segment is None:
+            place = self._place_at(reading)
+            if place is None:
                 break
-            successor = self._successor(segment.number)
-            self._read_segment(segment, successor, max_bytes, reading)
-            if reading.next == here and successor is None:
+            successor = self._successor(place.number)
+            end = successor.end_of(place.number) if successor is not None else None
+            self._read_segment(place.number, end, max(1, max_bytes), reading)
+            if reading.frames or reading.next != here:
+                continue
+            if successor is None:
                 break
-            if reading.next == here and not reading.frames and successor is not None:
-                self._step_over(successor, reading)
+            if place.header is None and here.offset == 0:
+                reading.flaws.append(_flaw_at(here, "the segment has no header"))
+            self._step_over(successor, end, reading)
         return reading
 
     def read_all(self, position: Position = START) -> Iterator[Reading]:
@@ -137,109 +168,142 @@ class JournalReader:
                 return
             position = reading.next
 
-    def _segment_at(self, reading: Reading) -> Segment | None:
-        """The segment that `reading.next` points into, or the first intact one after it."""
+    def _place_at(self, reading: Reading) -> _Place | None:
+        """The segment that `reading.next` points into, or the first one after it."""
         position = reading.next
-        segment = self._header(position.segment)
-        if segment is None:
-            segment = self._successor(position.segment)
-            if segment is None:
+        place = self._place(position.segment)
+        if place is None:
+            place = self._successor(position.segment)
+            if place is None:
                 return None
-            if position > START or segment.header.previous != 0:
-                flaw = Flaw(
-                    position.segment, position.offset, position.offset, "segment is missing"
-                )
-                reading.flaws.append(flaw)
-            reading.next = self._start_of(segment)
+            if place.header is None or place.header.previous >= position.segment:
+                reading.flaws.append(_flaw_at(position, "segment is missing"))
+            reading.next = place.start(position)
         elif position.offset == 0:
-            reading.next = self._start_of(segment)
-        return segment
+            reading.next = place.start(position)
+        return place
 
-    def _start_of(self, segment: Segment) -> Position:
-        header = segment.header
-        return Position(header.segment, segment.first, header.record, header.rows)
+    def _step_over(self, successor: _Place, end: int | None, reading: Reading) -> None:
+        """Go on in the next segment, and say what is missing before it.
 
-    def _step_over(self, successor: Segment, reading: Reading) -> None:
-        start = self._start_of(successor)
-        missing = successor.header.previous not in (reading.next.segment, 0)
-        if missing:
-            flaw = Flaw(successor.header.previous, 0, 0, "segment is missing")
+        Bytes at the end of this one that hold no frame are no flaw: a power cut may take a last mark.
+        """
+        position = reading.next
+        reading.next = successor.start(position)
+        lost = reading.next.record - position.record
+        if successor.header is not None and successor.header.previous > position.segment:
+            flaw = Flaw(successor.header.previous, 0, 0, f"segment is missing ({lost} frames)")
             reading.flaws.append(flaw)
-        elif start.record != reading.next.record:
-            lost = start.record - reading.next.record
-            flaw = Flaw(
-                reading.next.segment,
-                reading.next.offset,
-                reading.next.offset,
-                f"{lost} frames are missing",
+        elif lost:
+            stop = position.offset if end is None else max(end, position.offset)
+            reading.flaws.append(
+                Flaw(position.segment, position.offset, stop, f"{lost} frames are missing")
             )
-            reading.flaws.append(flaw)
-        reading.next = start
 
-    def _read_segment(
-        self, segment: Segment, successor: Segment | None, max_bytes: int, reading: Reading
-    ) -> None:
-        end = successor.header.previous_end if successor is not None else None
-        if successor is not None and successor.header.previous != segment.number:
-            end = None  # the segment between is missing: this one counts up to its last mark
+    def _read_segment(self, number: int, end: int | None, max_bytes: int, reading: Reading) -> None:
+        """Read on in one segment; more than `max_bytes` when no record ends within them."""
+        path = segment_path(self._directory, number)
         size = max_bytes
         while True:
             position = reading.next
             wanted = size if end is None else min(size, max(0, end - position.offset))
-            data = self._files.read(segment.path, position.offset, wanted)
-            self._interpret(segment.number, data, position, end, reading)
-            if reading.next != position or len(data) < wanted or wanted < size:
-                return
-            size *= 4  # no mark within reach: look further
-
-    def _interpret(
-        self, number: int, data: bytes, position: Position, end: int | None, reading: Reading
-    ) -> None:
-        """Take the records up to the last mark (or up to `end`, all of them)."""
-        frames: list[Found] = []
-        flaws: list[Flaw] = []
-        for found in scan(data, position.offset, salt_of(self._run_id, number)):
-            if isinstance(found, Damage):
-                flaws.append(Flaw(number, found.offset, found.end, found.reason))
-                if end is not None:
-                    position = position._replace(offset=found.end)
-                    reading.flaws += flaws
-                    flaws = []
-                    reading.next = position
-                continue
-            meaning = interpret(found.payload)
-            if isinstance(meaning, FrameRecord):
-                rows = meaning.rows + _rows_in(meaning.frame)
-                start = Position(number, found.offset, meaning.record, meaning.rows)
-                position = Position(number, found.end, meaning.record + 1, rows)
-                frames.append(Found(start, position, meaning.frame))
-            else:
-                position = position._replace(offset=found.end)
-            if end is not None or isinstance(meaning, Mark):
-                reading.frames += frames
-                reading.flaws += flaws
-                reading.next = position
-                frames, flaws = [], []
-
-    def _header(self, number: int) -> Segment | None:
-        if number not in self._headers:
             try:
-                segment = read_header(self._files, self._directory, self._run_id, number)
+                data = self._files.read(path, position.offset, wanted)
             except FileNotFoundError:
-                return None
-            if segment is None:
-                return None
-            self._headers[number] = segment
+                self._headers.pop(number, None)  # its maker took it back: it had not become durable
+                return
+            is_all = len(data) < wanted or wanted < size
+            page = _Page(number, position, is_past=end is not None)
+            page.take(scan(data, position.offset, salt_of(self._run_id, number)))
+            if page.counted != position or is_all:
+                reading.frames += page.frames
+                reading.flaws += page.flaws
+                reading.next = page.counted
+                return
+            size *= 4
+
+    def _place(self, number: int) -> _Place | None:
+        """The segment as a link of the chain; None when there is none."""
+        if number in self._headers:
+            return self._headers[number]
+        try:
+            segment = read_header(self._files, self._directory, self._run_id, number)
+        except FileNotFoundError:
+            return None
+        if segment is None:
+            return _Place(number, None)
+        self._headers[number] = _Place(number, segment.header, segment.first)
         return self._headers[number]
 
-    def _successor(self, number: int) -> Segment | None:
-        """The next segment with an intact header."""
+    def _successor(self, number: int) -> _Place | None:
+        """The next segment of the chain: one that a later one goes back past is no part of it."""
+        found: _Place | None = None
         for other in segment_numbers(self._files, self._directory):
-            if other > number and (segment := self._header(other)) is not None:
-                return segment
-        return None
+            if other <= number or (place := self._place(other)) is None:
+                continue
+            if found is not None and (
+                place.header is None or place.header.previous >= found.number
+            ):
+                break
+            found = place
+        return found
 
 
-def _rows_in(frame: memoryview) -> int:
-    """Rows that a frame adds to the run; 0 for the other kinds (see exptrack_proto.frame's layout)."""
-    return int.from_bytes(frame[4:8], "little") if frame[3] == 2 else 0
+class _Page:
+    """Takes what one read found; what it says counts up to `counted`."""
+
+    def __init__(self, number: int, position: Position, *, is_past: bool) -> None:
+        self.frames: list[Found] = []
+        self.flaws: list[Flaw] = []
+        self.counted = position
+        self._number = number
+        self._position = position
+        self._is_past = is_past
+        self._new_frames: list[Found] = []
+        self._new_flaws: list[Flaw] = []
+        self._explained = False
+
+    def take(self, found: Iterator[Record | Damage]) -> None:
+        """In a segment of the past every record counts, in the newest all up to its last mark."""
+        for item in found:
+            if isinstance(item, Damage):
+                self._new_flaws.append(Flaw(self._number, item.offset, item.end, item.reason))
+                self._explained = True
+                continue
+            meaning = interpret(item.payload)
+            if isinstance(meaning, FrameRecord):
+                self._frame(item, meaning)
+            elif isinstance(meaning, Mark):
+                self._jump(item.offset, meaning.record, meaning.rows)
+            self._position = self._position._replace(offset=item.end)
+            if self._is_past or isinstance(meaning, Mark):
+                self._count()
+
+    def _frame(self, record: Record, found: FrameRecord) -> None:
+        if found.record < self._position.record:
+            return  # it was handed out before, from a segment that ended otherwise
+        self._jump(record.offset, found.record, found.rows)
+        start = Position(self._number, record.offset, found.record, found.rows)
+        self._position = Position(self._number, record.end, found.record + 1, found.rows_after)
+        self._new_frames.append(Found(start, self._position, found.frame))
+
+    def _jump(self, offset: int, record: int, rows: int) -> None:
+        """Ordinals say that so many frames stand before this place."""
+        lost = record - self._position.record
+        if lost > 0:
+            if not self._explained:
+                self._new_flaws.append(
+                    Flaw(self._number, offset, offset, f"{lost} frames are missing")
+                )
+            self._position = Position(self._number, offset, record, rows)
+        self._explained = False
+
+    def _count(self) -> None:
+        self.frames += self._new_frames
+        self.flaws += self._new_flaws
+        self.counted = self._position
+        self._new_frames, self._new_flaws = [], []
+
+
+def _flaw_at(position: Position, reason: str) -> Flaw:
+    return Flaw(position.segment, position.offset, position.offset, reason)

@@ -7,7 +7,10 @@ with the same ordinals. The state after any frame can be kept (`dump`) and taken
 from __future__ import annotations
 
 import json
+import re
+from collections import deque
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -25,21 +28,31 @@ from exptrack_proto.records import (
     Graph,
     Histogram,
     Image,
+    Loss,
     Open,
-    Row,
 )
 from exptrack_proto.records import (
     Event as EventItem,
 )
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_MOST_PIECES = 768
+"""Three arrays of a histogram, each in at most 256 chunks."""
+
 
 @dataclass(slots=True)
 class _Pieces:
-    """Chunks of one stream that wait for their media item."""
+    """Chunks of one stream that wait for their media item, each with where it stands."""
 
-    since: Position
-    data: list[bytes] = field(default_factory=list)
+    waiting: deque[tuple[Position, bytes]] = field(default_factory=deque)
     size: int = 0
+
+    def add(self, start: Position, data: bytes) -> None:
+        """Keep a chunk; the oldest go when there are more than any item can have."""
+        self.waiting.append((start, data))
+        self.size += len(data)
+        while self.size > MAX_BLOB_BYTES or len(self.waiting) > _MOST_PIECES:
+            self.size -= len(self.waiting.popleft()[1])
 
 
 class Replay:
@@ -72,26 +85,38 @@ class Replay:
             return None
         stream = self.streams.get(frame.stream) or self._unknown(frame)
         if isinstance(body, list):
-            return _rows(stream, frame, found, body)
+            return Rows(stream, frame.first, found.start.rows, body)
         item = self._join(frame.stream, body)
         if isinstance(body, Close):
             self.closed.add(frame.stream)
-            self._pieces.pop(frame.stream, None)
         return Event(stream, frame.first, found.start.rows, item)
 
     def safe(self, end: Position) -> Position:
         """From where a new replay must read to go on after `end`: chunks that still wait are read again."""
-        return min([end, *(pieces.since for pieces in self._pieces.values())])
+        waits = (pieces.waiting[0][0] for pieces in self._pieces.values() if pieces.waiting)
+        return min([end, *waits])
 
     def dump(self) -> dict[str, Any]:
-        """The state as JSON values, for a cursor."""
+        """The state as JSON values, for a cursor.
+
+        A config stays a text: it may hold what other JSON encoders refuse or change, such as NaN.
+        """
+        config, options = json.dumps(self.run.config), json.dumps(self.run.sink_options)
+        run = {
+            **_builtins(replace(self.run, config={}, sink_options={})),
+            "json": [config, options],
+        }
         streams = {stream.hex(): msgspec.to_builtins(info) for stream, info in self.streams.items()}
         closed = [stream.hex() for stream in sorted(self.closed)]
-        return {"run": msgspec.to_builtins(self.run), "streams": streams, "closed": closed}
+        return {"run": run, "streams": streams, "closed": closed}
 
     def load(self, saved: dict[str, Any]) -> None:
         """Take up a state that `dump` gave."""
-        self.run = msgspec.convert(saved["run"], RunInfo)
+        run = msgspec.convert(saved["run"], RunInfo)
+        if "json" in saved["run"]:
+            config, options = map(json_object, saved["run"]["json"])
+            run = replace(run, config=config, sink_options=options)
+        self.run = run
         self.closed = {bytes.fromhex(stream) for stream in saved["closed"]}
         self.streams = {
             bytes.fromhex(stream): msgspec.convert(info, Stream)
@@ -101,6 +126,8 @@ class Replay:
     def _open(self, frame: Frame, item: Open) -> None:
         if self.run.created_ns == 0 and item.role == "trainer":
             self.run = _run_info(frame.run_id, item)
+        if frame.stream in self.streams:
+            return  # read again, after a cursor that waits for chunks
         before = [s for s in self.streams.values() if (s.role, s.rank) == (item.role, item.rank)]
         self.streams[frame.stream] = Stream(
             stream_id=frame.stream.hex(),
@@ -120,31 +147,31 @@ class Replay:
         return stream
 
     def _keep(self, frame: Frame, chunk: Chunk, start: Position) -> None:
-        pieces = self._pieces.setdefault(frame.stream, _Pieces(start))
-        pieces.size += len(chunk.data)
-        if pieces.size <= MAX_BLOB_BYTES:
-            pieces.data.append(chunk.data)
+        self._pieces.setdefault(frame.stream, _Pieces()).add(start, chunk.data)
 
     def _join(self, stream: bytes, item: Close | EventItem | Open) -> Close | EventItem | Open:
-        pieces = self._pieces.pop(stream, None) if _has_arrays(item) else None
-        if pieces is None:
+        """Media with the bytes that stand in the chunks before it; other items as they are.
+
+        Its chunks are the last ones. Earlier ones belong to media that was lost before it was whole, and
+        after a loss there is no telling: such media comes with bytes missing, never with another's.
+        """
+        if not isinstance(item, Image | Histogram | Graph):
+            if isinstance(item, Loss | Close):
+                self._pieces.pop(stream, None)
             return item
-        rest = iter(pieces.data)
-        changes: dict[str, Array] = {}
-        for name in item.__struct_fields__:
-            array = getattr(item, name)
-            if isinstance(array, Array) and array.chunks:
-                data = b"".join(piece for _, piece in zip(range(array.chunks), rest, strict=False))
-                changes[name] = Array(array.dtype, array.shape, 0, data)
-        return msgspec.structs.replace(item, **changes)
-
-
-def _has_arrays(item: object) -> bool:
-    return isinstance(item, Image | Histogram | Graph)
-
-
-def _rows(stream: Stream, frame: Frame, found: Found, rows: list[Row]) -> Rows:
-    return Rows(stream, frame.first, found.start.rows, rows)
+        pieces = self._pieces.pop(stream, _Pieces())
+        arrays = {name: getattr(item, name) for name in item.__struct_fields__}
+        chunked = {n: a for n, a in arrays.items() if isinstance(a, Array) and a.chunks}
+        wanted = sum(array.chunks for array in chunked.values())
+        data = [data for _, data in pieces.waiting]
+        rest = iter(data[len(data) - wanted :] if wanted <= len(data) else [])
+        return msgspec.structs.replace(
+            item,
+            **{
+                name: Array(array.dtype, array.shape, 0, b"".join(islice(rest, array.chunks)))
+                for name, array in chunked.items()
+            },
+        )
 
 
 def _run_info(run_id: str, item: Open) -> RunInfo:
@@ -164,12 +191,32 @@ def _run_info(run_id: str, item: Open) -> RunInfo:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON text that should be an object; anything else becomes `{"value": …}` or, unreadable, {}."""
+    """A JSON text that should be an object; anything else becomes `{"value": …}` or, unreadable, {}.
+
+    Half of a surrogate pair (Python escapes an undecodable file name so) becomes "?": no backend takes it.
+    """
     try:
         value = json.loads(text)
+        if _SURROGATE.search(text):
+            value = _encodable(value)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {"value": value}
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return value
+
+
+def _builtins(run: RunInfo) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(run)
+    return plain
 
 
 def with_config(run: RunInfo, update: dict[str, Any]) -> RunInfo:

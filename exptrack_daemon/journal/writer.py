@@ -6,25 +6,26 @@ Order of things, which everything else relies on:
 2. `commit` syncs, then writes a mark. Only then may the frames be acknowledged.
 3. A failed append or sync leaves this segment for good: what stands after its last mark counts as never
    written, and the next append begins a segment whose header says so. A sync is never tried again.
-4. A new process first makes durable, and adopts, the intact records after the newest segment's last mark
-   (they may have been acknowledged just before a power cut), then begins a new segment.
+4. A segment is made beside the others, synced, and only then given its name: it exists whole or not at all.
+5. A new process never writes to, or syncs, what another one left. Frames that stand intact after the last
+   mark (they may have been acknowledged just before a power cut) are copied into a new segment, which
+   then stands there with all of them, durable and marked, or not at all. What is torn there is left.
+6. The header only helps: where it is damaged, the segment's frames still count.
 """
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from exptrack_daemon.clock import Clock
+from exptrack_daemon.errors import JournalNewer
 from exptrack_daemon.files import AppendFile, Files
 from exptrack_daemon.journal.position import Position
-from exptrack_daemon.journal.reader import (
-    Segment,
-    read_header,
-    segment_numbers,
-    segment_path,
-)
+from exptrack_daemon.journal.reader import read_header, segment_numbers, segment_path
 from exptrack_daemon.journal.segment import (
     Damage,
     FrameRecord,
@@ -38,9 +39,12 @@ from exptrack_daemon.journal.segment import (
     salt_of,
     scan,
 )
+from exptrack_proto.errors import Malformed, UnsupportedVersion
 from exptrack_proto.frame import Frame, Kind, parse
 
 MIB = 1024 * 1024
+_UNNAMED = "next.tmp"
+"""A segment that is being made. One that a crash left is made anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,7 @@ class _Tail:
     end: int = 0
     record: int = 0
     rows: int = 0
+    streams: dict[bytes, StreamEnd] = field(default_factory=dict)
 
 
 class Journal:
@@ -88,14 +93,15 @@ class Journal:
         self._file: AppendFile | None = None
         self._number = 0
         self._salt = 0
+        self._tail = _Tail()
         self._record = 0
         self._rows = 0
+        self._has_folder = False
         self.streams: dict[bytes, StreamEnd] = {}
         self.durable: dict[bytes, int] = {}
         """Of every stream, the sequence up to which frames are committed."""
         self.uncommitted_bytes = 0
-        self._tail = self._recover()
-        self._record, self._rows = self._tail.record, self._tail.rows
+        self._recover()
 
     @property
     def position(self) -> Position:
@@ -118,9 +124,7 @@ class Journal:
             self._abandon()
             raise
         self.uncommitted_bytes += len(record)
-        self._record += 1
-        self._rows += frame.items if frame.kind is Kind.ROWS else 0
-        self._note(frame)
+        self._count(frame)
 
     def commit(self) -> None:
         """Make all appended frames durable; when it returns they may be acknowledged.
@@ -140,49 +144,76 @@ class Journal:
     def close(self) -> None:
         """Commit and release the file."""
         self.commit()
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._leave()
 
-    def _note(self, frame: Frame) -> None:
-        stream = self.streams.setdefault(frame.stream, StreamEnd())
-        stream.next = frame.end
-        stream.closed = stream.closed or frame.kind is Kind.CLOSE
+    def _leave(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None  # whatever `close` says, the descriptor is gone
+            file.close()
+
+    def _count(self, frame: Frame) -> None:
+        self._record += 1
+        self._rows += frame.items if frame.kind is Kind.ROWS else 0
+        _note(self.streams, frame)
 
     def _mark(self) -> None:
         assert self._file is not None
-        end = self._file.size
-        self._write(mark_record(end))
+        self._write(mark_record(self._file.size, self._record, self._rows))
+        self._tail_here()
+
+    def _tail_here(self) -> None:
+        """All that was written counts."""
+        assert self._file is not None
         self._tail = _Tail(self._number, self._file.size, self._record, self._rows)
-        self.durable = {stream: state.next for stream, state in self.streams.items()}
+        self._keep_streams()
         self.uncommitted_bytes = 0
+
+    def _keep_streams(self) -> None:
+        self._tail.streams = {
+            stream: StreamEnd(end.next, end.closed) for stream, end in self.streams.items()
+        }
+        self.durable = {stream: end.next for stream, end in self.streams.items()}
 
     def _write(self, record: bytes) -> None:
         assert self._file is not None
         self._file.append(fragment(record, self._file.size, self._salt))
 
     def _begin_segment(self) -> None:
-        """Close the current segment, if any, and make the next one durable before it is used."""
+        """Bring the current segment, if any, to its end, and begin the next one."""
         if self._file is not None:
             self._file.sync()
             self._mark()
-            self._file.close()
-            self._file = None
-        first = self._number == 0 and not self._files.exists(self._directory)
-        if first:
-            self._make_directory()
+            self._leave()
+        self._make_segment(())
+
+    def _make_segment(self, adopted: Sequence[_Unmarked]) -> None:
+        """Make the next segment, durably; with frames that stand in none which counts."""
+        self._make_folder()
         self._number = max([self._number, *segment_numbers(self._files, self._directory)]) + 1
         self._salt = salt_of(self._run_id, self._number)
+        unnamed = self._directory / _UNNAMED
         path = segment_path(self._directory, self._number)
         try:
-            self._file = self._files.open_append(path)
+            self._files.remove(unnamed)
+            self._file = self._files.open_append(unnamed)
             self._write(header_record(self._header()))
+            for found, frame in adopted:
+                self._record, self._rows = found.record, found.rows
+                self._write(frame_record(found.record, found.rows, found.frame))
+                self._count(frame)
+            self._write(mark_record(self._file.size, self._record, self._rows))
             self._file.sync()
+            self._files.rename(unnamed, path)
             self._files.sync_directory(self._directory)
         except OSError:
-            with contextlib.suppress(OSError):  # a full disk must not fill with empty segments
-                self._files.remove(path)
+            self._remove(unnamed, path)  # a full disk must not fill with empty segments
             raise
+        self._tail_here()
+
+    def _remove(self, *paths: Path) -> None:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                self._files.remove(path)
 
     def _header(self) -> SegmentHeader:
         return SegmentHeader(
@@ -196,84 +227,121 @@ class Journal:
             streams=[(stream, end.next, end.closed) for stream, end in self.streams.items()],
         )
 
-    def _make_directory(self) -> None:
-        """The run's folders, with their names durable from the top down."""
+    def _make_folder(self) -> None:
+        """The run's folders, with their names durable from the top down, before the first segment."""
+        if self._has_folder:
+            return
         self._files.make_directory(self._directory)
-        for folder in (self._directory.parent, self._directory.parent.parent):
+        for folder in (self._directory.parent.parent, self._directory.parent):
             self._files.sync_directory(folder)
+        self._has_folder = True
 
     def _abandon(self) -> None:
         """Leave the segment: back to the last commit, and never write to this file again."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            with contextlib.suppress(OSError):  # the descriptor is gone either way
-                file.close()
+        with contextlib.suppress(OSError):
+            self._leave()
         self.uncommitted_bytes = 0
+        self._back_to_tail()
+
+    def _back_to_tail(self) -> None:
         self._record, self._rows = self._tail.record, self._tail.rows
         self.streams = {
-            stream: StreamEnd(
-                self.durable[stream], state.closed and state.next == self.durable[stream]
-            )
-            for stream, state in self.streams.items()
-            if stream in self.durable
+            stream: StreamEnd(end.next, end.closed) for stream, end in self._tail.streams.items()
         }
 
-    def _recover(self) -> _Tail:
+    def _recover(self) -> None:
         """Find the journal's end; adopt, durably, what is intact after the last mark."""
-        newest = self._newest()
-        if newest is None:
-            return _Tail()
-        header = newest.header
-        self._number = newest.number
-        for stream, sequence, closed in header.streams:
-            self.streams[stream] = StreamEnd(sequence, closed)
-        ending = _Ending(newest, self._files.read(newest.path, newest.first), self._run_id)
-        if ending.adopts:
-            file = self._files.open_append(newest.path)
-            try:
-                file.sync()
-            finally:
-                file.close()
-        for frame in ending.frames:
-            self._note(frame)
-        self.durable = {stream: state.next for stream, state in self.streams.items()}
-        return _Tail(newest.number, ending.end, ending.record, ending.rows)
+        ending = self._ending()
+        if ending.segment == 0:
+            return
+        self._has_folder = True
+        self._number = ending.segment
+        self._tail = _Tail(ending.segment, ending.end, ending.record, ending.rows)
+        self.streams = ending.streams
+        self._keep_streams()
+        self._back_to_tail()
+        if not ending.unmarked:
+            return
+        try:
+            self._make_segment(ending.unmarked)
+        except OSError:
+            self._abandon()
+            raise
 
-    def _newest(self) -> Segment | None:
-        for number in reversed(segment_numbers(self._files, self._directory)):
-            segment = read_header(self._files, self._directory, self._run_id, number)
+    def _ending(self) -> _Ending:
+        """What the newest segments hold, from the newest whose header is intact on."""
+        ending = _Ending(self._run_id)
+        numbers = segment_numbers(self._files, self._directory)
+        for first in reversed(range(len(numbers))):
+            segment = read_header(self._files, self._directory, self._run_id, numbers[first])
             if segment is not None:
-                return segment
-        return None
+                ending.begin(segment.header)
+                numbers = numbers[first:]
+                break
+        for number in numbers:
+            ending.take(number, self._files.read(segment_path(self._directory, number)))
+        return ending
 
 
 class _Ending:
-    """What the newest segment holds, and where it ends.
+    """Where the journal ends, and what stands after that.
 
-    Before the last mark, damage is rot: passed over. After it, damage is a torn tail: the end.
+    Before a segment's last mark, damage is rot: passed over. After it, damage is a torn tail: the end.
     """
 
-    def __init__(self, segment: Segment, data: bytes, run_id: str) -> None:
-        self.record = segment.header.record
-        self.rows = segment.header.rows
-        self.end = segment.first
-        self.frames: list[Frame] = []
-        self.adopts = False
-        found = list(scan(data, segment.first, salt_of(run_id, segment.number)))
-        meanings = [None if isinstance(item, Damage) else interpret(item.payload) for item in found]
-        last_mark = max(
-            (i for i, meaning in enumerate(meanings) if isinstance(meaning, Mark)), default=-1
-        )
-        for index, (item, meaning) in enumerate(zip(found, meanings, strict=True)):
-            if isinstance(item, Damage) and index > last_mark:
-                break
-            self.end = item.end
-            if isinstance(meaning, FrameRecord):
-                self._take(meaning)
-                self.adopts = self.adopts or index > last_mark
+    def __init__(self, run_id: str) -> None:
+        self.segment = 0
+        self.end = 0
+        self.record = 0
+        self.rows = 0
+        self.streams: dict[bytes, StreamEnd] = {}
+        self.unmarked: list[_Unmarked] = []
+        """Intact frames after the last mark."""
+        self._run_id = run_id
 
-    def _take(self, found: FrameRecord) -> None:
-        frame = parse(found.frame)
-        self.frames.append(frame)
-        self.record = found.record + 1
-        self.rows = found.rows + (frame.items if frame.kind is Kind.ROWS else 0)
+    def begin(self, header: SegmentHeader) -> None:
+        """Take what a segment's header says about all before it."""
+        self.record, self.rows = header.record, header.rows
+        self.streams = {stream: StreamEnd(end, closed) for stream, end, closed in header.streams}
+
+    def take(self, number: int, data: bytes) -> None:
+        """Take a segment, the next of the journal."""
+        self.segment, self.end, self.unmarked = number, 0, []
+        whole: int | None = None
+        for found in scan(data, 0, salt_of(self._run_id, number)):
+            if isinstance(found, Damage):
+                whole = len(self.unmarked) if whole is None else whole
+                continue
+            meaning = interpret(found.payload)
+            if isinstance(meaning, FrameRecord):
+                self._frame(meaning)
+            elif isinstance(meaning, Mark):
+                self._mark(meaning, found.end)
+                whole = None
+        self.unmarked = self.unmarked[:whole]
+
+    def _frame(self, found: FrameRecord) -> None:
+        try:
+            self.unmarked.append(_Unmarked(found, parse(found.frame)))
+        except UnsupportedVersion as error:
+            raise JournalNewer(f"a frame of run {self._run_id}: {error}") from error
+        except Malformed:
+            return  # a bug wrote it; readers report it, its ordinal is used up
+
+    def _mark(self, mark: Mark, end: int) -> None:
+        for _, frame in self.unmarked:
+            _note(self.streams, frame)
+        self.end, self.unmarked = end, []
+        self.record, self.rows = max(self.record, mark.record), max(self.rows, mark.rows)
+
+
+class _Unmarked(NamedTuple):
+    found: FrameRecord
+    frame: Frame
+
+
+def _note(streams: dict[bytes, StreamEnd], frame: Frame) -> None:
+    """A frame was added to its stream."""
+    stream = streams.setdefault(frame.stream, StreamEnd())
+    stream.next = frame.end
+    stream.closed = stream.closed or frame.kind is Kind.CLOSE

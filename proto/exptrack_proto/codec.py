@@ -11,6 +11,7 @@ Decoders hold no state between calls, so that one bad body cannot hurt the next.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TypeAlias
 
 import msgpack
@@ -18,7 +19,12 @@ import msgspec
 
 from exptrack_proto.errors import Malformed
 from exptrack_proto.frame import Frame, Kind, encode_header, rows_prefix
-from exptrack_proto.limits import FRAME_TARGET_BYTES, MAX_ROWS_PER_FRAME
+from exptrack_proto.limits import (
+    FRAME_TARGET_BYTES,
+    MAX_ITEM_BYTES,
+    MAX_JOINED_CHARS,
+    MAX_ROWS_PER_FRAME,
+)
 from exptrack_proto.records import Close, Event, Item, NestedRow, Open, Row, Scalar, to_msgpack
 
 _flat_rows = msgspec.msgpack.Decoder(list[Row])
@@ -32,6 +38,8 @@ _DECODERS: dict[Kind, msgspec.msgpack.Decoder[Open | Close | Event]] = {
 }
 
 _ROW_MARK = 0x93  # msgpack: array of 3; every other item is a map
+_ITEM_MARKS = frozenset((_ROW_MARK, *range(0x81, 0x90), 0xDE, 0xDF))
+_NO_ITEM = b"\xc0"
 _DAMAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 Body: TypeAlias = list[Row] | Open | Close | Event
@@ -52,28 +60,49 @@ def decode(frame: Frame) -> Body:
 
 
 def _rows(frame: Frame) -> list[Row]:
+    _check_prefix(frame)
     try:
-        rows = _flat_rows.decode(frame.body)
+        return _flat_rows.decode(frame.body)
     except msgspec.ValidationError:
-        rows = [flatten(row) for row in _nested_rows.decode(frame.body)]
-    if len(rows) != frame.items:
-        raise Malformed(f"rows frame says {frame.items} rows and holds {len(rows)}")
-    return rows
+        flattener = _Flattener()
+        return [flattener.flat(row) for row in _nested_rows.decode(frame.body)]
 
 
-def flatten(row: NestedRow) -> Row:
-    """Turn mappings in a row's values into names joined by `/`; of a repeated name the last counts."""
-    flat: dict[str, Scalar] = {}
-    _flatten_into(flat, "", row.values)
-    return Row(row.step, row.time_ns, flat)
+def _check_prefix(frame: Frame) -> None:
+    """The number of rows, before anything is built."""
+    prefix = rows_prefix(frame.items)
+    if frame.body[: len(prefix)] != prefix:
+        raise Malformed(f"rows frame does not begin with an array of {frame.items}")
 
 
-def _flatten_into(flat: dict[str, Scalar], prefix: str, values: Mapping[str, object]) -> None:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            _flatten_into(flat, f"{prefix}{name}/", value)
-        else:
-            flat[prefix + name] = value  # type: ignore[assignment]  # the decoder let only scalars through
+class _Flattener:
+    """Turns mappings in the values of a frame's rows into names joined by `/`.
+
+    Of a repeated name the last counts. A short body can say very many long names, so their sum is bounded.
+    """
+
+    def __init__(self) -> None:
+        self._room = MAX_JOINED_CHARS
+
+    def flat(self, row: NestedRow) -> Row:
+        flat: dict[str, Scalar] = {}
+        room = self._room
+        self._into(flat, "", row.values)
+        if self._room < 0:
+            self._room = room  # the other rows of the frame may still fit
+            raise Malformed(f"names of more than {MAX_JOINED_CHARS} characters when joined")
+        return Row(row.step, row.time_ns, flat)
+
+    def _into(self, flat: dict[str, Scalar], prefix: str, values: Mapping[str, object]) -> None:
+        if prefix:
+            self._room -= len(prefix) * len(values)
+        if self._room < 0:
+            return
+        for name, value in values.items():
+            if isinstance(value, dict):
+                self._into(flat, f"{prefix}{name}/", value)
+            else:
+                flat[prefix + name] = value  # type: ignore[assignment]  # the decoder let only scalars through
 
 
 def encode_item(run_id: str, stream: bytes, sequence: int, item: Item) -> bytes:
@@ -94,11 +123,18 @@ def encode_rows(run_id: str, stream: bytes, first: int, rows: list[Row]) -> byte
 
 
 def split_items(data: bytes | memoryview) -> Iterator[memoryview]:
-    """Walk msgpack values that stand one after another, as in a ring segment.
+    """Walk packed items that stand one after another, as in a ring segment.
 
     Raises:
-        Malformed: at the first byte that begins no whole value.
+        Malformed: at the first byte that begins no whole item: an array of 3 or a map.
     """
+    for value in _values(data):
+        if value[0] not in _ITEM_MARKS:
+            raise Malformed(f"a msgpack value of type {value[0]:#x} is no item")
+        yield value
+
+
+def _values(data: bytes | memoryview) -> Iterator[memoryview]:
     walker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
     walker.feed(data)
     view = memoryview(data)
@@ -119,15 +155,20 @@ def is_row(item: bytes | memoryview) -> bool:
 
 
 def pack_frames(run_id: str, stream: bytes, first: int, items: list[memoryview]) -> Iterator[bytes]:
-    """Gather packed items, the first of which is number `first`, into frames; rows together."""
-    rows: list[memoryview] = []
+    """Gather packed items, the first of which is number `first`, into frames; rows together.
+
+    An item that is too large for any frame is replaced by nil: `decode` refuses it, and nothing else.
+    """
+    rows: list[bytes | memoryview] = []
     size = 0
-    for sequence, item in enumerate(items, first):
+    for sequence, given in enumerate(items, first):
+        item = given if len(given) <= MAX_ITEM_BYTES else _NO_ITEM
+        is_a_row = is_row(given)
         full = size + len(item) > FRAME_TARGET_BYTES or len(rows) == MAX_ROWS_PER_FRAME
-        if rows and (full or not is_row(item)):
+        if rows and (full or not is_a_row):
             yield _rows_frame(run_id, stream, sequence - len(rows), rows)
             rows, size = [], 0
-        if is_row(item):
+        if is_a_row:
             rows.append(item)
             size += len(item)
         else:
@@ -136,12 +177,12 @@ def pack_frames(run_id: str, stream: bytes, first: int, items: list[memoryview])
         yield _rows_frame(run_id, stream, first + len(items) - len(rows), rows)
 
 
-def _rows_frame(run_id: str, stream: bytes, first: int, rows: list[memoryview]) -> bytes:
+def _rows_frame(run_id: str, stream: bytes, first: int, rows: list[bytes | memoryview]) -> bytes:
     header = encode_header(Kind.ROWS, run_id, stream, first, len(rows))
     return header + rows_prefix(len(rows)) + b"".join(rows)
 
 
-def _kind_of(packed: memoryview) -> Kind:
+def _kind_of(packed: bytes | memoryview) -> Kind:
     try:
         return _kind(_any_item.decode(packed))
     except _DAMAGE:
@@ -154,15 +195,17 @@ def salvage(frame: Frame) -> Iterator[tuple[int, memoryview, Malformed | None]]:
     Raises:
         Malformed: the rows cannot even be told apart; nothing of the frame can be kept.
     """
-    prefix = rows_prefix(frame.items)
-    if bytes(frame.body[: len(prefix)]) != prefix:
-        raise Malformed(f"rows frame does not begin with an array of {frame.items}")
-    rows = list(split_items(frame.body[len(prefix) :]))
+    _check_prefix(frame)
+    packed = _values(frame.body[len(rows_prefix(frame.items)) :])
+    rows = list(islice(packed, frame.items + 1))
     if len(rows) != frame.items:
-        raise Malformed(f"rows frame says {frame.items} rows and holds {len(rows)}")
+        raise Malformed(f"rows frame says {frame.items} rows and holds others")
+    flattener = _Flattener()
     for sequence, row in enumerate(rows, frame.first):
         try:
-            _one_nested_row.decode(row)
+            flattener.flat(_one_nested_row.decode(row))
+        except Malformed as error:
+            yield sequence, row, error
         except _DAMAGE as error:
             yield sequence, row, Malformed(str(error))
         else:

@@ -18,10 +18,9 @@ import msgpack
 
 from exptrack_proto.errors import Malformed, UnsupportedVersion
 from exptrack_proto.frame import RUN_ID
-from exptrack_proto.limits import FORMAT_VERSION, STREAM_ID_BYTES
+from exptrack_proto.limits import FORMAT_VERSION, MAX_SEQUENCE, STREAM_ID_BYTES
 
 MAX_CONTROL_BYTES = 4_096
-_MAX_SEQUENCE = 2**63 - 1
 
 
 class Hello(NamedTuple):
@@ -80,6 +79,8 @@ def decode_control(data: bytes) -> Control:
         raise UnsupportedVersion(
             f"control message is version {parts[0]}, newest known is {FORMAT_VERSION}"
         )
+    if parts[0] < 1:
+        raise Malformed(f"control message is version {parts[0]}")
     return _checked(parts[1], parts[2:])
 
 
@@ -94,7 +95,7 @@ def _checked(name: object, fields: list[object]) -> Control:
 
 
 def _is_sequence(value: object) -> bool:
-    return type(value) is int and 0 <= value <= _MAX_SEQUENCE
+    return type(value) is int and 0 <= value <= MAX_SEQUENCE
 
 
 def _is_text(value: object) -> bool:

@@ -29,6 +29,7 @@ from exptrack_proto.limits import (
     MAX_FRAME_BYTES,
     MAX_ROWS_PER_FRAME,
     MAX_RUN_ID_CHARS,
+    MAX_SEQUENCE,
     STREAM_ID_BYTES,
 )
 
@@ -36,7 +37,6 @@ _MAGIC = b"XT"
 _HEADER = struct.Struct("<2sBBIQ16sB")
 HEADER_BYTES = _HEADER.size
 RUN_ID = re.compile(rf"[A-Za-z0-9_][A-Za-z0-9._-]{{0,{MAX_RUN_ID_CHARS - 1}}}")
-_MAX_SEQUENCE = 2**63 - 1
 
 
 class Kind(IntEnum):
@@ -95,19 +95,17 @@ def parse(data: bytes | memoryview) -> Frame:
         UnsupportedVersion: the frame was written by a newer exptrack.
         Malformed: anything else is wrong with the header.
     """
-    if len(data) > MAX_FRAME_BYTES:
-        raise Malformed(f"frame has {len(data)} bytes, more than {MAX_FRAME_BYTES}")
-    if len(data) < HEADER_BYTES:
-        raise Malformed(f"frame has {len(data)} bytes, fewer than its header")
-    magic, version, kind_code, count, first, stream, name_bytes = _HEADER.unpack_from(data)
-    if magic != _MAGIC:
+    if data[:2] != _MAGIC:
         raise Malformed("frame does not begin with XT")
-    if version > FORMAT_VERSION:
-        raise UnsupportedVersion(f"frame is version {version}, newest known is {FORMAT_VERSION}")
+    if len(data) > 2 and data[2] > FORMAT_VERSION:
+        raise UnsupportedVersion(f"frame is version {data[2]}, newest known is {FORMAT_VERSION}")
+    if not HEADER_BYTES <= len(data) <= MAX_FRAME_BYTES:
+        raise Malformed(f"frame has {len(data)} bytes, not {HEADER_BYTES} to {MAX_FRAME_BYTES}")
+    _, version, kind_code, count, first, stream, name_bytes = _HEADER.unpack_from(data)
     kind = _KINDS.get(kind_code)
     if kind is None or version == 0:
         raise Malformed(f"frame has kind {kind_code} and version {version}")
-    if first + count > _MAX_SEQUENCE:
+    if first + count > MAX_SEQUENCE:
         raise Malformed(f"sequence {first} is out of range")
     if not 0 < count <= (MAX_ROWS_PER_FRAME if kind is Kind.ROWS else 1):
         raise Malformed(f"a frame of kind {kind.name} cannot hold {count} items")

@@ -9,6 +9,9 @@ FORMAT_VERSION = 1
 MAX_FRAME_BYTES = MIB
 """A frame on the wire, header included; also ZMQ's MAXMSGSIZE."""
 
+MAX_ITEM_BYTES = MAX_FRAME_BYTES - 128
+"""One packed item: what fits into a frame, however long the run id."""
+
 FRAME_TARGET_BYTES = 256 * KIB
 """Rows are gathered into frames of about this size, so that one frame costs the courier well under 1 ms."""
 
@@ -27,12 +30,16 @@ MAX_NAME_CHARS = 1_024
 MAX_DEPTH = 4
 """Mappings within mappings in one row, the row's own included."""
 
+MAX_JOINED_CHARS = 8 * MIB
+"""All names of one frame's nested rows, after the names of mappings were joined: `a/b`."""
+
 MAX_TEXT_CHARS = 256 * KIB
 MAX_JSON_BYTES = 768 * KIB
-"""A config, summary, hparams or table travels as one JSON text of at most this size."""
+"""A config, summary, hparams or table travels as one JSON text of at most this many characters."""
 
 MAX_RUN_ID_CHARS = 64
 STREAM_ID_BYTES = 16
+MAX_SEQUENCE = 2**63 - 1
 
 MIN_STEP = -(2**63)
 MAX_STEP = 2**63 - 1

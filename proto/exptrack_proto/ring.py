@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from exptrack_proto.errors import Malformed, UnsupportedVersion
 from exptrack_proto.frame import RUN_ID
-from exptrack_proto.limits import FORMAT_VERSION
+from exptrack_proto.limits import FORMAT_VERSION, MAX_RUN_ID_CHARS, MAX_SEQUENCE
 
 MAGIC = int.from_bytes(b"XTRING\0\0", "little")
 DATA_OFFSET = 256
@@ -41,6 +41,8 @@ CELL_STREAM = 5
 CELL_RUN_LENGTH = 7
 CELL_RUN = 8
 HEADER_CELLS = 16
+_STREAM_AT = CELL_STREAM * 8
+_RUN_AT = CELL_RUN * 8
 
 
 class RingSegment(NamedTuple):
@@ -84,16 +86,25 @@ def read_segment(data: bytes | memoryview) -> RingSegment | None:
         raise UnsupportedVersion(
             f"ring segment is version {cells[CELL_VERSION]}, newest known is {FORMAT_VERSION}"
         )
-    head = cells[CELL_HEAD]
+    if cells[CELL_VERSION] == 0:
+        raise Malformed("ring segment is version 0")
+    head, first = cells[CELL_HEAD], cells[CELL_FIRST]
     if head <= DATA_OFFSET:
         return None
     if head > len(data):
         raise Malformed(f"ring segment says {head} bytes and has {len(data)}")
-    start = CELL_RUN * 8
-    run_id = bytes(view[start : start + min(cells[CELL_RUN_LENGTH], 64)]).decode("ascii", "replace")
+    if first + head > MAX_SEQUENCE:
+        raise Malformed(f"ring segment begins with item {first}")
+    run_id, stream = (
+        _run_id(view, cells[CELL_RUN_LENGTH]),
+        bytes(view[_STREAM_AT : _STREAM_AT + 16]),
+    )
+    return RingSegment(run_id, stream, cells[CELL_NUMBER], first, view[DATA_OFFSET:head])
+
+
+def _run_id(view: memoryview, length: int) -> str:
+    name = bytes(view[_RUN_AT : _RUN_AT + length]) if length <= MAX_RUN_ID_CHARS else b""
+    run_id = name.decode("ascii", "replace")
     if not RUN_ID.fullmatch(run_id):
         raise Malformed(f"ring segment names run {run_id!r}")
-    stream = bytes(view[CELL_STREAM * 8 : CELL_STREAM * 8 + 16])
-    return RingSegment(
-        run_id, stream, cells[CELL_NUMBER], cells[CELL_FIRST], view[DATA_OFFSET:head]
-    )
+    return run_id
