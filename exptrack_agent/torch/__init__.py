@@ -1,0 +1,1 @@
+"""For PyTorch: gradients, stability, throughput, architecture, ranks. Importing it imports torch."""
