@@ -23,7 +23,6 @@ from exptrack_daemon.cli.frame import (
     show_notices,
     verb,
 )
-from exptrack_daemon.cli.render import clean
 from exptrack_daemon.errors import RunNotFound
 from exptrack_daemon.store.export import MissingExtra
 from exptrack_daemon.store.reader import HomeReader
@@ -144,4 +143,3 @@ def demo(home: HomeOption = None) -> None:
     code = demo_part.run(home=home_path(home))
     if code:
         raise typer.Exit(int(code))
-    typer.echo(f"See it: exptrack runs --home {clean(str(home_path(home)), 4_096)}")
