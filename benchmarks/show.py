@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from benchmarks.results import Goal, Measure, Report, Session
 from benchmarks.stats import Spread
 
 _WIDTH = 150
-_SHARE = ": "
+_SHARES = re.compile(r"(.+): (p[\d.]+|max|>1 ms)")
 
 console = Console(highlight=False)
 if not console.is_terminal:
@@ -42,10 +43,16 @@ def range_of(found: Spread) -> str:
 def progress() -> Iterator[Callable[[str], None]]:
     """A line that says what is being measured; on a terminal it stands still, else each is printed."""
     if not console.is_terminal:
-        yield lambda text: console.print(f"… {text}")
+        yield _print_once
         return
     with console.status("…") as status:
         yield status.update
+
+
+def _print_once(text: str, last: list[str] = []) -> None:  # noqa: B006  # it is the memory
+    if last != [text]:
+        last[:] = [text]
+        console.print(f"… {text}")
 
 
 def print_machine(session: Session) -> None:
@@ -64,9 +71,10 @@ def print_machine(session: Session) -> None:
 def print_report(report: Report) -> None:
     """Everything that one benchmark measured."""
     console.print(f"\n[bold]{report.name}: {report.question}[/bold]")
-    if any(_SHARE in name for name in report.measures):
-        console.print(_shares_table(report))
-    rest = [measure for name, measure in report.measures.items() if _SHARE not in name]
+    shares = [measure for name, measure in report.measures.items() if _SHARES.fullmatch(name)]
+    rest = [measure for measure in report.measures.values() if measure not in shares]
+    if shares:
+        console.print(_shares_table(shares))
     if rest:
         console.print(_plain_table(rest))
     for note in dict.fromkeys(report.notes):
@@ -86,13 +94,15 @@ def _plain_table(measures: list[Measure]) -> Table:
     return table
 
 
-def _shares_table(report: Report) -> Table:
+def _shares_table(measures: list[Measure]) -> Table:
     """Latencies, a line each: measures named `WHAT: pNN`; their spreads stand in the JSON."""
     lines: dict[str, dict[str, str]] = {}
-    for name, measure in report.measures.items():
-        what, found, share = name.partition(_SHARE)
-        if found:
-            lines.setdefault(f"{what}, {measure.unit}", {})[share] = number(measure.spread.median)
+    for measure in measures:
+        found = _SHARES.fullmatch(measure.name)
+        assert found is not None
+        what, share = found.groups()
+        unit = "" if share == ">1 ms" else f" ({measure.unit})"
+        lines.setdefault(what, {})[f"{share}{unit}"] = number(measure.spread.median)
     shares = list(dict.fromkeys(share for line in lines.values() for share in line))
     table = Table("median over the repeats of")
     for share in shares:
