@@ -92,14 +92,18 @@ class Daemon:
 
     def wait_until_up(self) -> None:
         """All workers run, and the intake takes frames."""
-        wait_until(self._is_up, _UP_S, f"the daemon is up; its log:\n{self.home.log.read_text()}")
+        wait_until(self._is_up, _UP_S, "the daemon is up")
 
     def _is_up(self) -> bool:
+        if self.process.poll() is not None:
+            raise RuntimeError(f"the daemon ended:\n{self.home.log.read_text()}")
         is_ours = beacon(self.home).get("pid") == self.process.pid
         return is_ours and len(self.family()) > 2
 
     def family(self) -> list[psutil.Process]:
-        """The supervisor and its workers."""
+        """The supervisor and its workers; empty when it is gone."""
+        if self.process.poll() is not None:
+            return []
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
