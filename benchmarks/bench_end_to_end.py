@@ -33,7 +33,7 @@ def run(plan: Plan, report: Report) -> None:
     for repeat in range(repeats):
         bare = run_workload("points", tracker="none", points=300_000)["cpu_s"] / 300_000
         costs: dict[int, float] = {}
-        for _, size in turns(sizes[: repeat and 3 or len(sizes)], 1):
+        for _, size in turns(sizes[: (repeat and 3) or len(sizes)], 1):
             plan.say(f"{size:,} points, repeat {repeat + 1} of {repeats}")
             costs[size] = note(report, size, bare)
         note_growth(report, costs)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.harness import Plan, main
-from benchmarks.homes import running_daemon, run_workload, temporary_home
+from benchmarks.homes import run_workload, running_daemon, temporary_home
 from benchmarks.results import Goal, Report
 
 QUESTION = "What does one run.log call cost the training thread?"
@@ -25,8 +25,18 @@ TEN = "10 floats"
 def goals_of(state: str) -> list[Goal]:
     where = f"daemon {state}"
     return [
-        Goal(measure=f"{TEN}, {where}: p50", at_most=2.5, later=1.8, baseline=f"msgpack.packb, {where}: p50"),
-        Goal(measure=f"{TEN}, {where}: p99", at_most=12, later=5, baseline=f"msgpack.packb, {where}: p99"),
+        Goal(
+            measure=f"{TEN}, {where}: p50",
+            at_most=2.5,
+            later=1.8,
+            baseline=f"msgpack.packb, {where}: p50",
+        ),
+        Goal(
+            measure=f"{TEN}, {where}: p99",
+            at_most=12,
+            later=5,
+            baseline=f"msgpack.packb, {where}: p99",
+        ),
         Goal(
             measure=f"{TEN}, {where}: >1 ms",
             at_most=0,

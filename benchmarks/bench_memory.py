@@ -1,8 +1,8 @@
 """How much memory does tracking add to a training process?
 
-The same loop with and without tracking, in turns, each in a fresh process: resident memory (RSS) after `init`
-and, at most, under load (50,000 points/s). What is added is taken pair by pair; shared memory is the black box,
-the rest is code and data of the agent and ZeroMQ.
+The same loop with and without tracking, in turns, each in a fresh process: resident memory (RSS) after
+`init` and, at most, under load (50,000 points/s). What is added is taken pair by pair; shared memory is the
+black box, the rest is code and data of the agent and ZeroMQ.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ QUESTION = "How much memory does tracking add to a training process?"
 WHEN = ("after init", "under load")
 KINDS = ("rss", "shared memory", "anonymous")
 GOALS = [
-    Goal(measure=f"added {when}, rss", at_most=20, baseline=f"untracked {when}, rss") for when in WHEN
+    Goal(measure=f"added {when}, rss", at_most=20, baseline=f"untracked {when}, rss")
+    for when in WHEN
 ]
 
 

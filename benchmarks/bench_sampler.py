@@ -1,15 +1,15 @@
 """What does watching the machine cost, in CPU seconds an hour?
 
 A trainer has begun a run and logs nothing; what the daemon's processes use over some seconds is scaled to an
-hour. Set against the same daemon without any run (nothing is sampled then). The sampler looks every 2 s; to
-lessen the granularity of CPU times (10 ms) it is also run at 0.2 s, for what one sample costs.
+hour. Set against the same daemon without any run (nothing is sampled then). The sampler looks every 2 s; for
+what one sample costs it is also run at 0.2 s.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from benchmarks.harness import Plan, main
 from benchmarks.homes import Daemon, cpu_s, running_daemon, start_workload
@@ -43,7 +43,9 @@ def note_hourly(report: Report, daemon: Daemon, what: str, seconds: float) -> No
     used = used_cpu_s(daemon, seconds)
     for name, cpu in used.items():
         report.add(f"{name}, {what}", "CPU s/hour", cpu * 3_600 / seconds)
-    report.add(ALL if what == "one run" else IDLE, "CPU s/hour", sum(used.values()) * 3_600 / seconds)
+    report.add(
+        ALL if what == "one run" else IDLE, "CPU s/hour", sum(used.values()) * 3_600 / seconds
+    )
 
 
 def used_cpu_s(daemon: Daemon, seconds: float) -> dict[str, float]:

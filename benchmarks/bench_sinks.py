@@ -1,10 +1,10 @@
 """How many points a second does each sink write on one core?
 
 The sink of the code, without the daemon around it, gets the same rows in batches as the delivery loop makes
-them, and ends with everything on disk. Sinks and baseline take turns; the rate is points by CPU second of this
-process (the baseline's writing thread included). TensorBoard is set against what a script does without us:
-`EventFileWriter`, one Event a scalar (it gets fewer rows, as it takes so long). The catalogue is set against
-decoding the same rows, without which no sink can do.
+them, and ends with everything on disk. Sinks and baseline take turns; the rate is points by CPU second of
+this process (the baseline's writing thread included). TensorBoard is set against what a script does without
+us: `EventFileWriter`, one Event a scalar (it gets fewer rows, as it takes so long). The catalogue is set
+against decoding the same rows, without which no sink can do.
 """
 
 from __future__ import annotations

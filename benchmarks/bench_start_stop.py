@@ -1,7 +1,8 @@
 """How long do import, init, finish and the end of the process keep a training script waiting?
 
 Everything happens in fresh processes. Import and exit are set against the same Python that does nothing
-(`python -c pass`), measured in turns; what Python itself takes is shown and taken off in the lines that say "more".
+(`python -c pass`), measured in turns; what Python itself takes is shown and taken off in the lines that say
+"more".
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def run(plan: Plan, report: Report) -> None:
         with temporary_home() as home:
             found = run_workload("start_stop", home, part="autostart")
         report.add(FIRST_INIT, "ms", found["init_ms"])
-        report.add("from init, that starts a daemon, to the first acknowledgement", "ms", found["ack_ms"])
+        report.add(
+            "from init, that starts a daemon, to the first acknowledgement", "ms", found["ack_ms"]
+        )
 
 
 def imports(plan: Plan, report: Report) -> None:

@@ -42,7 +42,8 @@ class Loop:
 
     def steps(self, count: int) -> dict[str, float]:
         """Do so many steps; returns the seconds that one took, by wall and by CPU time."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(f"{count}\n")
         self._process.stdin.flush()
         took = json.loads(self._process.stdout.readline())

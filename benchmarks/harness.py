@@ -1,7 +1,7 @@
 """What the benchmarks share: options, repeats, the result as table, JSON and picture.
 
-A benchmark is a file `bench_QUESTION.py` with a `QUESTION`, GOALS, and a function `run(plan, report)`; its last
-lines are `if __name__ == "__main__": main(__file__)`. `python -m benchmarks` runs them all.
+A benchmark is a file `bench_….py` with a `QUESTION`, its `GOALS`, and a function `run(plan, report)`; its
+last lines are `if __name__ == "__main__": main(__file__)`. `python -m benchmarks` runs them all.
 """
 
 from __future__ import annotations

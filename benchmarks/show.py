@@ -115,7 +115,16 @@ def _shares_table(measures: list[Measure]) -> Table:
 def print_goals(reports: list[Report]) -> None:
     """One line a goal: what was asked, what was found, set against what, met or not."""
     table = Table(title="Goals", title_justify="left", title_style="bold")
-    for name in ("question", "measured", "goal [later]", "median", "spread", "baseline", "ratio", ""):
+    for name in (
+        "question",
+        "measured",
+        "goal [later]",
+        "median",
+        "spread",
+        "baseline",
+        "ratio",
+        "",
+    ):
         table.add_column(name, overflow="fold")
     for report in reports:
         for goal in report.goals:

@@ -32,7 +32,9 @@ def spread(values: Sequence[float]) -> Spread:
     """Median and spread of repeats."""
     ordered = sorted(values)
     outside = 0.1 if len(ordered) >= 10 else 0.0
-    return Spread(quantile(ordered, 0.5), quantile(ordered, outside), quantile(ordered, 1 - outside))
+    return Spread(
+        quantile(ordered, 0.5), quantile(ordered, outside), quantile(ordered, 1 - outside)
+    )
 
 
 def turns(names: Sequence[T], rounds: int) -> Iterator[tuple[int, T]]:

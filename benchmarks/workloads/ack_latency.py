@@ -48,9 +48,7 @@ def work(points_per_s: int, seconds: float) -> dict[str, Any]:
     first = run.sequence
     returned = log_steadily(run, points_per_s / METRICS, seconds)
     assert run.flush(20)
-    latencies = sorted(
-        (acks.of(first + number) - at) * 1_000 for number, at in enumerate(returned)
-    )
+    latencies = sorted((acks.of(first + number) - at) * 1_000 for number, at in enumerate(returned))
     run.finish()
     return {
         **{name: quantile(latencies, share) for name, share in SHARES.items()},

@@ -1,4 +1,4 @@
-"""Trainers reduced to their frames: connections that push rows, made beforehand, as fast as they are taken."""
+"""Trainers reduced to their frames: made beforehand, and pushed as fast as they are taken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _WINDOW_FRAMES = 32
 class Feed:
     """One agent: its own connection, run and stream, and the frames that it still has to send."""
 
-    def __init__(self, run_id: str, frames: int, rows: int, metrics: int, endpoints: dict[str, str]) -> None:
+    def __init__(
+        self, run_id: str, frames: int, rows: int, metrics: int, endpoints: dict[str, str]
+    ) -> None:
         self.run_id, self.stream = run_id, os.urandom(16)
         self.items = 1 + frames * rows + 1
         self.frames = self._make(frames, rows, metrics)

@@ -1,0 +1,55 @@
+"""Numbers and goals in words, and the picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.results import Goal, Report, Session
+from benchmarks.show import console, goal_cells, limits, number, plot, print_report
+
+
+def latency_report() -> Report:
+    report = Report(
+        "hot_path", "How long?", goals=[Goal(measure="log: p50", at_most=2.5, later=1.8)]
+    )
+    for value in (1.0, 2.0, 3.0):
+        report.add("log: p50", "µs", value)
+        report.add("log: p99", "µs", 10 * value)
+        report.add("memory", "MB", value)
+    return report
+
+
+def test_numbers_have_three_figures():
+    assert number(0) == "0"
+    assert number(0.01234) == "0.0123"
+    assert number(2.345) == "2.35"
+    assert number(123_456.7) == "123,457"
+
+
+def test_a_goal_in_words():
+    assert limits(Goal(measure="a", at_most=2.5, later=1.8)) == "≤ 2.50 [1.80]"
+    assert limits(Goal(measure="a", at_least=1)) == "≥ 1.00"
+
+
+def test_a_goal_says_whether_it_is_met():
+    report = latency_report()
+
+    assert goal_cells(report, report.goals[0])[-1] == "met"
+    assert goal_cells(report, Goal(measure="memory", at_most=1))[-1] == "MISSED"
+
+
+def test_latencies_stand_in_one_line_and_the_rest_below():
+    with console.capture() as capture:
+        print_report(latency_report())
+    lines = capture.get().splitlines()
+
+    assert any("log" in line and "2.00" in line and "20.00" in line for line in lines)
+    assert any("memory" in line and "1.00 – 3.00" in line for line in lines)
+
+
+def test_the_picture_is_a_file(tmp_path: Path):
+    path = tmp_path / "new" / "picture.png"
+
+    plot(Session({}, [latency_report()]), path)
+
+    assert path.read_bytes().startswith(b"\x89PNG")
