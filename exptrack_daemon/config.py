@@ -17,9 +17,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from exptrack_daemon.errors import ConfigInvalid
 from exptrack_daemon.home import Home
 from exptrack_daemon.journal.writer import JournalConfig
+from exptrack_proto.limits import MIB
 
 CATALOG = "catalog"
 
@@ -31,11 +34,14 @@ class IntakeConfig:
     commit_after_s: float = 0.015
     """A frame waits at most so long for others to share its sync."""
     commit_bytes: int = 1024 * 1024
+    """So much is made durable at once, without waiting for more."""
     recover_every_s: float = 2.0
+    """How often to look for what dead trainers left."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.commit_after_s <= 1:
-            raise ValueError(f"intake.commit_after_s is 0 to 1 seconds, not {self.commit_after_s}")
+        _check("intake.commit_after_s", self.commit_after_s, 0, 1)
+        _check("intake.commit_bytes", self.commit_bytes, 4096, 64 * MIB)
+        _check("intake.recover_every_s", self.recover_every_s, 0.1, 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +49,12 @@ class SamplerConfig:
     """How machine and training processes are watched."""
 
     enabled: bool = True
+    """Whether they are."""
     every_s: float = 2.0
+    """Time between two samples."""
 
     def __post_init__(self) -> None:
-        if self.every_s < 0.2:
-            raise ValueError(f"sampler.every_s must be at least 0.2 seconds, not {self.every_s}")
+        _check("sampler.every_s", self.every_s, 0.2, 3600)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +62,21 @@ class DeliveryConfig:
     """How the journal is handed to sinks."""
 
     batch_bytes: int = 1024 * 1024
+    """About so much is read from the journal and handed over at once."""
     batch_age_s: float = 0.5
+    """What is less than half a batch waits so long for more."""
     hung_after_s: float = 60.0
     """A worker that gives no sign of life for so long is killed and started anew."""
 
     def __post_init__(self) -> None:
-        if self.batch_bytes < 4096:
-            raise ValueError(f"delivery.batch_bytes must be at least 4096, not {self.batch_bytes}")
-        if self.hung_after_s < 5:
-            raise ValueError(
-                f"delivery.hung_after_s must be at least 5 seconds, not {self.hung_after_s}"
-            )
+        _check("delivery.batch_bytes", self.batch_bytes, 4096, 64 * MIB)
+        _check("delivery.batch_age_s", self.batch_age_s, 0, 60)
+        _check("delivery.hung_after_s", self.hung_after_s, 5, 86_400)
+
+
+def _check(name: str, value: float, least: float, most: float) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be {least} to {most}, not {value}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +115,8 @@ def load_config(home_path: Path) -> DaemonConfig:
         table = tomllib.loads(home.settings.read_text("utf-8"))
     except FileNotFoundError:
         return DaemonConfig(home=home)
+    except OSError as error:
+        raise ConfigInvalid(f"{home.settings} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"{home.settings} is not valid TOML: {error}") from error
     return config_from(home, table)
@@ -141,6 +154,6 @@ def _part(home: Home, name: str, kind: type, table: Any) -> Any:
             f"{home.settings}: unknown {name}.{unknown[0]}; known are {', '.join(sorted(known))}"
         )
     try:
-        return kind(**table)
-    except (TypeError, ValueError) as error:
-        raise ConfigInvalid(f"{home.settings}: {error}") from error
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigInvalid(f"{home.settings}: [{name}] {error}".replace("`$.", "`")) from error

@@ -82,7 +82,11 @@ class OsFiles:
             return []
 
     def make_directory(self, path: Path) -> None:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in reversed(
+            (path, *path.parents)
+        ):  # `parents=True` would leave those to the umask
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
 
     def rename(self, source: Path, target: Path) -> None:
         source.replace(target)

@@ -2,6 +2,7 @@
 
 HOME/
   daemon.json  daemon.toml  daemon.log  daemon.lock   who is running, with which settings
+  intake.lock  locks/  live.json  sinks.json          which process does what, for whom
   catalog.sqlite                                      what readers list
   runs/RUN_ID/journal/NNNNNNNN.seg                    the truth
   runs/RUN_ID/sinks/SINK.json                         that sink's cursor and state
@@ -36,6 +37,16 @@ class Home:
     @property
     def lock(self) -> Path:
         return self.path / "daemon.lock"
+
+    @property
+    def intake_lock(self) -> Path:
+        """Held by the one process that writes journals."""
+        return self.path / "intake.lock"
+
+    @property
+    def asked_sinks(self) -> Path:
+        """Sinks beside the default ones that runs asked for by name."""
+        return self.path / "sinks.json"
 
     @property
     def beacon(self) -> Path:
@@ -100,10 +111,21 @@ class Home:
         base = os.environ.get("XDG_RUNTIME_DIR") or ""
         root = (
             Path(base) / "exptrack"
-            if base
+            if base and Path(base).is_dir()  # a container may inherit the name without the folder
             else Path(tempfile.gettempdir()) / f"exptrack-{os.getuid()}"
         )
         return root / digest
+
+
+def make_runtime(home: Home) -> Path:
+    """Make the folder for sockets, and the one it stands in: both have to be ours, and private.
+
+    Raises:
+        HomeUnusable: one of them is a link, belongs to somebody else, or cannot be made.
+    """
+    make_private(home.runtime.parent)
+    make_private(home.runtime)
+    return home.runtime
 
 
 def make_private(path: Path) -> None:

@@ -22,7 +22,7 @@ def bind_private(
     """A bound ipc socket that only this user can reach. The caller holds the lock that makes it the one.
 
     Raises:
-        HomeUnusable: the folder is not private, or the path is too long for a socket.
+        HomeUnusable: the folder is not private, or no socket can stand there.
     """
     if len(os.fsencode(path)) > _PATH_LIMIT:
         raise HomeUnusable(
@@ -33,10 +33,13 @@ def bind_private(
     bound(socket)
     with contextlib.suppress(zmq.ZMQError):
         socket.setsockopt(_IPC_FILTER_UID, os.getuid())
-    path.unlink(missing_ok=True)
     umask = os.umask(0o177)
     try:
+        path.unlink(missing_ok=True)
         socket.bind(f"ipc://{path}")
+    except (OSError, zmq.ZMQError) as error:
+        socket.close(0)
+        raise HomeUnusable(f"no socket can be made at {path}: {error.strerror}") from error
     finally:
         os.umask(umask)
     return socket

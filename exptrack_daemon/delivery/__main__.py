@@ -6,14 +6,15 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.config import load_config
 from exptrack_daemon.delivery.lane import RestartWorker
 from exptrack_daemon.delivery.worker import SinkWorker
-from exptrack_daemon.errors import SinkBroken
+from exptrack_daemon.errors import ExptrackError, SinkBroken
 from exptrack_daemon.files import OsFiles
-from exptrack_daemon.home import folder_name
+from exptrack_daemon.home import folder_name, make_private
 from exptrack_daemon.lifeline import Lifeline
 from exptrack_daemon.locks import hold_lock
 from exptrack_daemon.sinks.base import OpenSink, RunInfo, SavedState, Sink, SinkContext
@@ -24,27 +25,36 @@ EXIT_RESTART = 75
 logger = logging.getLogger(__name__)
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> NoReturn:
     """Deliver until the supervisor ends or says stop."""
     os.umask(0o077)
     os.environ.pop("WANDB_SERVICE", None)  # a service of somebody else's must not be taken for ours
     home, name = arguments
     log_to_stderr(name)
-    config = load_config(Path(home))
-    clock = SystemClock()
-    lifeline = Lifeline(clock)
-    locks = config.home.path / "locks"
-    locks.mkdir(mode=0o700, exist_ok=True)
-    hold_lock(locks / f"{folder_name(name)}.lock", lifeline.should_stop)
-    worker = SinkWorker(name, _opener(name), config, OsFiles(), clock)
+    lifeline = Lifeline(SystemClock())
     try:
-        worker.serve(lifeline)
+        _serve(Path(home), name, lifeline)
     except RestartWorker as error:
         logger.warning("The worker of %s begins anew: %s", name, error)
-        logging.shutdown()
-        os._exit(EXIT_RESTART)  # no clean-up: a dead service would block it
+        _leave(EXIT_RESTART)
+    except ExptrackError as error:
+        logger.error("The worker of %s cannot work: %s", name, error)  # noqa: TRY400  # it says it all
+        _leave(1)
+    _leave(0)
+
+
+def _serve(home: Path, name: str, lifeline: Lifeline) -> None:
+    config = load_config(home)
+    locks = config.home.path / "locks"
+    make_private(locks)
+    hold_lock(locks / f"{folder_name(name)}.lock", lifeline.should_stop)
+    SinkWorker(name, _opener(name), config, OsFiles(), SystemClock()).serve(lifeline)
+
+
+def _leave(code: int) -> NoReturn:
+    """Leave without clean-up: a library's dead service would block it."""
     logging.shutdown()
-    os._exit(0)
+    os._exit(code)
 
 
 def _opener(name: str) -> OpenSink:
@@ -53,6 +63,7 @@ def _opener(name: str) -> OpenSink:
         return find_sink(name)
     except SinkBroken as error:
         reason = str(error)
+        logger.warning("Nothing can be delivered to %s: %s", name, reason)
 
     def broken(run: RunInfo, context: SinkContext, saved: SavedState | None) -> Sink:
         raise SinkBroken(reason)
@@ -61,4 +72,4 @@ def _opener(name: str) -> OpenSink:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

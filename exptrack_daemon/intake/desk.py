@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from exptrack_daemon.clock import Clock
+from exptrack_daemon.errors import JournalNewer
 from exptrack_daemon.files import Files
 from exptrack_daemon.home import Home
 from exptrack_daemon.intake.live import LiveStreams
 from exptrack_daemon.journal.writer import Journal, JournalConfig, StreamEnd
-from exptrack_proto.codec import decode, encode_item, pack_frames, salvage
+from exptrack_proto.codec import Body, decode, encode_item, pack_frames, salvage
 from exptrack_proto.errors import Malformed, ProtocolError
 from exptrack_proto.frame import Frame, Kind, parse
 from exptrack_proto.records import Close, Loss, Open
@@ -24,7 +26,9 @@ from exptrack_proto.records import Close, Loss, Open
 logger = logging.getLogger(__name__)
 
 _MOST_JOURNALS = 256
+_SAMPLE = "frame-"
 _MOST_SAMPLES = 64
+_SAMPLE_BYTES = 64 * 1024
 _REASON_CHARS = 300
 
 
@@ -58,12 +62,23 @@ class Desk:
     to_answer: set[tuple[str, bytes]] = field(default_factory=set)
     """(run, stream) whose trainer should hear how far we are."""
     uncommitted_bytes: int = 0
+    samples_full: bool = False
+    """The quarantine holds as many rejected frames as it may."""
     asked_sinks: set[str] = field(default_factory=set)
-    """Sinks that some run asked for by name since the start."""
+    """Sinks that some run asked for by name since the start, or was asking for before."""
     disk_trouble: str = ""
-    """Why nothing can be written at the moment, or ""."""
+    """Why the last try to write something failed, or ""."""
     _journals: dict[str, Journal] = field(default_factory=dict)
     _unsynced: set[str] = field(default_factory=set)
+    _closing: list[tuple[str, bytes]] = field(default_factory=list)
+    """(run, stream) whose `close` is taken and not committed."""
+    _let_go: dict[str, int] = field(default_factory=dict)
+    """Runs committed on the side since the last commit, with their rows."""
+    _refused: dict[str, str] = field(default_factory=dict)
+    """Runs whose journal this version must not touch, and why."""
+
+    def __post_init__(self) -> None:
+        self.asked_sinks.update(name for live in self.live.all() for name in live.sinks)
 
     def take(self, data: bytes) -> None:
         """Take one frame as it came from the wire."""
@@ -75,15 +90,15 @@ class Desk:
         self.counters.bytes += len(data)
         self.put(frame, data)
 
-    def put(self, frame: Frame, data: bytes) -> None:
-        """Take a frame whose header is right."""
+    def put(self, frame: Frame, data: bytes) -> bool:
+        """Take a frame whose header is right; False when the run's journal cannot take it now."""
         try:
-            journal = self.journal(frame.run_id)
-            self._put(journal, frame, data)
-        except OSError as error:
-            self._trouble(error)
+            self._put(self.journal(frame.run_id), frame, data)
+        except (OSError, JournalNewer) as error:
+            return self._refuse(frame.run_id, frame.stream, error)
+        return True
 
-    def resync(self, run_id: str, stream: bytes, first: int) -> None:
+    def resync(self, run_id: str, stream: bytes, first: int) -> bool:
         """The trainer has nothing before `first` any more: what is missing until there is lost."""
         try:
             journal = self.journal(run_id)
@@ -94,38 +109,39 @@ class Desk:
             if end is not None and end.next < first:
                 reason = "no longer held by the trainer"
                 self._lose(journal, run_id, stream, end.next, first - 1, reason)
-        except OSError as error:
-            self._trouble(error)
+        except (OSError, JournalNewer) as error:
+            return self._refuse(run_id, stream, error)
+        return True
 
-    def close_crashed(self, run_id: str, stream: bytes) -> None:
+    def close_crashed(self, run_id: str, stream: bytes) -> bool:
         """Write the `close` that a dead trainer could not."""
         try:
             journal = self.journal(run_id)
             end = journal.streams.get(stream)
             if end is None or end.closed:
                 self.live.remove(stream)
-                return
+                return True
             close = Close(time_ns=self.clock.now_ns(), status="crashed")
             self._append(journal, encode_item(run_id, stream, end.next, close))
-            logger.info("Run %s: a trainer is gone without finishing; marked as crashed.", run_id)
-        except OSError as error:
-            self._trouble(error)
+        except (OSError, JournalNewer) as error:
+            return self._refuse(run_id, stream, error)
+        logger.info("Run %s: a trainer is gone without finishing; marked as crashed.", run_id)
+        return True
 
-    def commit(self) -> set[str]:
-        """Make everything taken durable; returns the runs that have news for the sinks."""
-        changed: set[str] = set()
+    def commit(self) -> dict[str, int]:
+        """Make everything taken durable; returns the runs that have news for the sinks, and their rows."""
         self.uncommitted_bytes = 0
+        changed, self._let_go = self._let_go, {}
         for run_id in list(self._unsynced):
             try:
                 self._journals[run_id].commit()
             except OSError as error:
-                self._trouble(error)
+                self._trouble(run_id, error)
             else:
-                changed.add(run_id)
-            self._unsynced.discard(run_id)
+                self._committed(run_id, self._journals[run_id])
+                changed[run_id] = self._journals[run_id].position.rows
         if changed:
             self.counters.commits += 1
-            self.disk_trouble = ""
         self.live.save()
         return changed
 
@@ -133,9 +149,17 @@ class Desk:
         """The sequence before which all of a stream is durable."""
         try:
             return self.journal(run_id).durable.get(stream, 0)
-        except OSError as error:
-            self._trouble(error)
+        except (OSError, JournalNewer) as error:
+            self._refuse(run_id, stream, error)
             return 0
+
+    def is_closed(self, run_id: str, stream: bytes) -> bool:
+        """Whether all of a stream, its `close` included, is durable."""
+        journal = self._journals.get(run_id)
+        end = journal.streams.get(stream) if journal is not None else None
+        if journal is None or end is None:
+            return False
+        return end.closed and journal.durable.get(stream, 0) == end.next
 
     def expected(self, run_id: str, stream: bytes) -> StreamEnd:
         """Where a stream stands in its journal, commits or not."""
@@ -144,11 +168,11 @@ class Desk:
     def close(self) -> None:
         """Commit and release all journals."""
         self.commit()
-        for journal in self._journals.values():
+        for run_id, journal in self._journals.items():
             try:
                 journal.close()
             except OSError as error:
-                self._trouble(error)
+                self._trouble(run_id, error)
         self._journals.clear()
 
     def journal(self, run_id: str) -> Journal:
@@ -156,15 +180,25 @@ class Desk:
 
         Raises:
             OSError: the disk cannot be read or written.
+            JournalNewer: a newer exptrack wrote it.
         """
         journal = self._journals.pop(run_id, None)
         if journal is None:
+            journal = self._open(run_id)
             if len(self._journals) >= _MOST_JOURNALS:
                 self._let_go_of_one()
-            directory = self.home.journal(run_id)
-            journal = Journal(self.files, directory, run_id, self.clock, self.config)
         self._journals[run_id] = journal
         return journal
+
+    def _open(self, run_id: str) -> Journal:
+        if run_id in self._refused:
+            raise JournalNewer(self._refused[run_id])
+        try:
+            return Journal(self.files, self.home.journal(run_id), run_id, self.clock, self.config)
+        except (JournalNewer, ProtocolError) as error:
+            self._refused[run_id] = str(error)
+            logger.error("Run %s takes no rows: %s.", run_id, error)  # noqa: TRY400  # the message says it
+            raise JournalNewer(str(error)) from error
 
     # --- one frame ------------------------------------------------------------------------------
 
@@ -177,28 +211,31 @@ class Desk:
         if frame.first < end.next:
             self._put_rest(journal, frame, end.next)
             return
+        if frame.first > end.next and frame.kind is not Kind.EVENT:
+            self.counters.out_of_order += 1
+            return
         try:
             body = decode(frame)
         except Malformed as error:
             if frame.first == end.next:
                 self._salvage(journal, frame, error)
             return
-        if frame.first > end.next and not (isinstance(body, Loss) and body.first <= end.next):
+        if frame.first > end.next and not _fills_the_gap(body, frame.first, end.next):
             self.counters.out_of_order += 1
             return
+        self._append(journal, data, frame)
         if isinstance(body, Open):
             self.live.add(frame, body)
             self.asked_sinks.update(body.sinks or ())
-        if isinstance(body, list):
+        elif isinstance(body, list):
             self.counters.rows += len(body)
             self.counters.points += sum([len(row.values) for row in body])
-        self._append(journal, data, frame)
 
     def _append(self, journal: Journal, data: bytes, frame: Frame | None = None) -> None:
         frame = frame or parse(data)
         journal.append(frame, data)
         if frame.kind is Kind.CLOSE:
-            self.live.remove(frame.stream)
+            self._closing.append((frame.run_id, frame.stream))
         self.counters.frames += 1
         self.uncommitted_bytes += len(data)
         self._unsynced.add(frame.run_id)
@@ -259,20 +296,49 @@ class Desk:
     def _reject(self, data: bytes, error: ProtocolError) -> None:
         """Bytes that are no frame: count them, and keep the first few to look at."""
         self.counters.rejected += 1
-        if self.counters.rejected > _MOST_SAMPLES:
+        if self.samples_full:
             return
-        logger.warning("Something that is no frame was received and set aside: %s.", error)
+        folder = self.home.quarantine
         try:
-            self.files.make_directory(self.home.quarantine)
-            path = self.home.quarantine / f"frame-{self.clock.now_ns()}.bin"
-            sample = self.files.open_append(path)
-            sample.append(data)
-            sample.close()
+            kept = [name for name in self.files.names(folder) if name.startswith(_SAMPLE)]
+            self.samples_full = len(kept) + 1 >= _MOST_SAMPLES
+            if len(kept) < _MOST_SAMPLES:
+                self._keep_sample(folder / f"{_SAMPLE}{self.clock.now_ns()}.bin", data)
         except OSError as trouble:
-            self._trouble(trouble)
+            logger.warning("A sample of it cannot be kept in %s: %s.", folder, trouble)
+        logger.warning("Something that is no frame was received and set aside: %s.", error)
 
-    def _trouble(self, error: OSError) -> None:
+    def _keep_sample(self, path: Path, data: bytes) -> None:
+        self.files.make_directory(path.parent)
+        sample = self.files.open_append(path)
+        try:
+            sample.append(data[:_SAMPLE_BYTES])
+        finally:
+            sample.close()
+
+    def _committed(self, run_id: str, journal: Journal) -> None:
+        """All that the run's journal took is durable now."""
+        self._unsynced.discard(run_id)
+        for run, stream in self._closing:
+            if run == run_id and journal.streams[stream].closed:
+                self.live.remove(stream)
+        self._closing = [entry for entry in self._closing if entry[0] != run_id]
+        if self.disk_trouble:
+            self.disk_trouble = ""
+            logger.info("The home %s can be written again.", self.home.path)
+
+    def _refuse(self, run_id: str, stream: bytes, error: OSError | JournalNewer) -> bool:
+        if isinstance(error, OSError):
+            self._trouble(run_id, error)
+        else:
+            self.to_answer.add((run_id, stream))
+            self.notices[stream] = f"run {run_id} takes no rows: {error}"
+        return False
+
+    def _trouble(self, run_id: str, error: OSError) -> None:
         """The disk took nothing: nothing is acknowledged, so trainers keep it and send it again."""
+        self._unsynced.discard(run_id)
+        self._closing = [entry for entry in self._closing if entry[0] != run_id]
         self.counters.disk_errors += 1
         reason = error.strerror or str(error)
         if reason != self.disk_trouble:
@@ -284,7 +350,22 @@ class Desk:
             )
 
     def _let_go_of_one(self) -> None:
+        """Close the journal that was not used for longest; if the disk refuses, its rows come again."""
         run_id = next(iter(self._journals))
         journal = self._journals.pop(run_id)
-        self._unsynced.discard(run_id)
-        journal.close()
+        unsynced = run_id in self._unsynced
+        try:
+            journal.close()
+        except OSError as error:
+            self._trouble(run_id, error)
+            return
+        if unsynced:
+            self._committed(run_id, journal)
+            self._let_go[run_id] = journal.position.rows
+
+
+def _fills_the_gap(body: Body, sequence: int, expected: int) -> bool:
+    """A ledger entry that accounts for everything between `expected` and its own `sequence`."""
+    return (
+        isinstance(body, Loss) and body.first <= expected and body.last in (sequence - 1, sequence)
+    )

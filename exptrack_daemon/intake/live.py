@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,6 +27,8 @@ class LiveStream:
     host: str
     pid: int
     opened_ns: int
+    sinks: Sequence[str] = ()
+    """Sinks that it asked for by name."""
 
 
 class LiveStreams:
@@ -48,7 +51,13 @@ class LiveStreams:
             return
         name = frame.stream.hex()
         self._streams[name] = LiveStream(
-            name, frame.run_id, item.rank, item.host, item.pid, item.time_ns
+            name,
+            frame.run_id,
+            item.rank,
+            item.host,
+            item.pid,
+            item.time_ns,
+            tuple(item.sinks or ()),
         )
         self._changed = True
 
@@ -61,13 +70,18 @@ class LiveStreams:
         if not self._changed:
             return
         with contextlib.suppress(OSError):
-            temporary = self._path.with_suffix(".tmp")
-            self._files.remove(temporary)
-            file = self._files.open_append(temporary)
-            file.append(json.dumps([asdict(live) for live in self._streams.values()]).encode())
-            file.close()
-            self._files.rename(temporary, self._path)
+            self._replace()
             self._changed = False
+
+    def _replace(self) -> None:
+        temporary = self._path.with_suffix(".tmp")
+        self._files.remove(temporary)
+        file = self._files.open_append(temporary)
+        try:
+            file.append(json.dumps([asdict(live) for live in self._streams.values()]).encode())
+        finally:
+            file.close()
+        self._files.rename(temporary, self._path)
 
 
 def read_live(files: Files, path: Path) -> list[LiveStream]:

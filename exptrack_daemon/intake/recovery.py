@@ -3,7 +3,8 @@
 A stream is dead when nobody holds its owner's lock. Its segments are taken in order through the same desk as
 frames from the wire, which leaves out what the journal already has; then the stream is closed as crashed
 unless the trainer closed it, everything is committed, and only then the folders are removed. A kill anywhere
-in between repeats harmlessly.
+in between repeats harmlessly; so does a disk that fails, since the first failure ends the round: what is
+still in the box must never be taken for lost.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exptrack_daemon.errors import JournalNewer
 from exptrack_daemon.home import Home
 from exptrack_daemon.intake.desk import Desk
 from exptrack_proto.codec import pack_frames, split_items
-from exptrack_proto.errors import ProtocolError
+from exptrack_proto.errors import ProtocolError, UnsupportedVersion
 from exptrack_proto.frame import parse
 from exptrack_proto.ring import OWNER_LOCK, SUFFIX, RingSegment, read_segment
 
@@ -43,14 +45,29 @@ class Recovered:
 
     streams: int = 0
     rows: int = 0
+    is_done: bool = False
+    """All of it is in the journal, and the folders are gone; else they stay for another try."""
+
+
+Commit = Callable[[], bool]
+"""Makes everything taken durable; False when the disk refused some of it."""
+
+
+class _NotNow(Exception):
+    """This stream cannot be brought in at the moment. Everything is left as it is."""
 
 
 def is_owned(folder: Path) -> bool:
-    """Whether a living process holds the stream's lock. A folder without a lock has no owner."""
+    """Whether a living process holds the stream's lock. A folder without a lock has no owner.
+
+    When that cannot be found out, it counts as owned: a living trainer's box must never be taken away.
+    """
     try:
         descriptor = os.open(folder / OWNER_LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -66,87 +83,122 @@ def roots(home: Home) -> tuple[Path, ...]:
 
 
 def find_remains(home: Home) -> list[Remains]:
-    """The streams whose trainers are dead."""
-    found: dict[str, Remains] = {}
-    owned: set[str] = set()
-    for root in roots(home):
-        for folder in _folders(root):
-            if is_owned(folder):
-                owned.add(folder.name)
-            found.setdefault(folder.name, Remains(bytes.fromhex(folder.name))).folders.append(
-                folder
-            )
-    return [remains for name, remains in sorted(found.items()) if name not in owned]
+    """The streams whose trainers are dead.
+
+    Names first, then owners, then folders: a trainer makes its folders one after the other, the first of
+    them with the lock, so whatever was listed of a living one is seen to be owned; and once it is known to
+    be dead, no further folder appears.
+    """
+    names = {folder.name for root in roots(home) for folder in _folders(root)}
+    return [
+        Remains(bytes.fromhex(name), _folders_of(home, name))
+        for name in sorted(names)
+        if not any(is_owned(root / name) for root in roots(home))
+    ]
 
 
 def has_remains(home: Home, stream: str) -> bool:
     """Whether a stream, of a dead trainer or a living one, still has a folder."""
-    return any((root / stream).is_dir() for root in roots(home))
+    return bool(_folders_of(home, stream))
 
 
-def recover(desk: Desk, remains: Remains) -> Iterator[Recovered]:
+def recover(desk: Desk, remains: Remains, commit: Commit) -> Iterator[Recovered]:
     """Bring in one stream; yields after each segment, so that living trainers are not kept waiting."""
     total = Recovered(streams=1)
-    broken = False
-    for path in _segment_paths(remains):
-        segment, fault = _load(path)
-        if fault:
-            broken = True
-            logger.error("The black box segment %s cannot be read: %s.", path, fault)
-        if segment is None:
-            continue
-        remains.run_id = segment.run_id
-        total.rows += _bring_in(desk, segment)
-        desk.commit()
-        yield total
-    if remains.run_id:
-        desk.close_crashed(remains.run_id, remains.stream)
-    desk.commit()
-    if desk.disk_trouble:
-        return  # the folders stay; the next round tries again
-    for folder in remains.folders:
-        _dispose(desk.home, folder, keep=broken)
+    keep = False
+    try:
+        for path in _segment_paths(remains):
+            segment, is_damaged = _load(path)
+            keep = keep or is_damaged
+            if segment is None:
+                continue
+            remains.run_id = segment.run_id
+            rows, is_whole = _bring_in(desk, segment)
+            keep = keep or not is_whole
+            _succeed(commit())
+            total.rows += rows
+            yield total
+        run_id = remains.run_id or _live_run(desk, remains.stream)
+        if run_id:
+            _succeed(desk.close_crashed(run_id, remains.stream))
+        _succeed(commit())
+        gone = [_dispose(desk.home, folder, keep=keep) for folder in remains.folders]
+        total.is_done = all(gone)
+    except _NotNow:
+        total.is_done = False
     yield total
 
 
-def _bring_in(desk: Desk, segment: RingSegment) -> int:
-    """Take the items that the journal does not have; returns how many."""
+def _live_run(desk: Desk, stream: bytes) -> str:
+    """The run of a stream whose box is empty, since all of it was acknowledged."""
+    name = stream.hex()
+    return next((live.run_id for live in desk.live.all() if live.stream == name), "")
+
+
+def _succeed(went_well: bool) -> None:
+    if not went_well:
+        raise _NotNow
+
+
+def _bring_in(desk: Desk, segment: RingSegment) -> tuple[int, bool]:
+    """Take the items that the journal does not have; returns how many, and whether all could be read."""
     items: list[memoryview] = []
+    is_whole = True
+    run_id, stream = segment.run_id, segment.stream
     try:
         items.extend(split_items(segment.items))
     except ProtocolError as error:
-        where = f"after item {len(items)}: {error}"
-        logger.warning("Run %s: a black box holds damaged bytes %s.", segment.run_id, where)
-    desk.resync(segment.run_id, segment.stream, segment.first)
-    known = desk.expected(segment.run_id, segment.stream).next
-    missing = items[max(0, known - segment.first) :]
-    first = max(known, segment.first)
-    for data in pack_frames(segment.run_id, segment.stream, first, missing):
-        desk.put(parse(data), data)
-    return len(missing)
+        is_whole = False
+        logger.error(  # noqa: TRY400  # where it is damaged says enough
+            "Run %s: a black box holds damaged bytes after item %d: %s.", run_id, len(items), error
+        )
+    try:
+        _succeed(desk.resync(run_id, stream, segment.first))
+        known = desk.expected(run_id, stream).next
+        missing = items[max(0, known - segment.first) :]
+        for data in pack_frames(run_id, stream, max(known, segment.first), missing):
+            _succeed(desk.put(parse(data), data))
+    except (OSError, JournalNewer) as error:
+        raise _NotNow from error
+    except ProtocolError as error:  # damage that looks like an item of impossible size
+        logger.error("Run %s: a black box holds damaged bytes: %s.", run_id, error)  # noqa: TRY400
+        return 0, False
+    return len(missing), is_whole
 
 
 def _segment_paths(remains: Remains) -> list[Path]:
     """The segments in order; of two with one number (ring and its copy) the one with more in it."""
     best: dict[int, tuple[int, Path]] = {}
+    damaged: list[Path] = []
     for folder in remains.folders:
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            segment, fault = _load(path)
-            if segment is None and not fault:
+            segment, is_damaged = _load(path, say=False)
+            if is_damaged:
+                damaged.append(path)
+            if segment is None:
                 continue
-            number = segment.number if segment is not None else -1 - len(best)
-            size = len(segment.items) if segment is not None else 0
-            best[number] = max(best.get(number, (-1, path)), (size, path))
-    return [path for _, (_, path) in sorted(best.items())]
+            found = (len(segment.items), path)
+            best[segment.number] = max(best.get(segment.number, found), found)
+    return [*damaged, *(path for _, (_, path) in sorted(best.items()))]
 
 
-def _load(path: Path) -> tuple[RingSegment | None, str]:
+def _load(path: Path, *, say: bool = True) -> tuple[RingSegment | None, bool]:
+    """A segment's content, if it has any, and whether it is damaged."""
     try:
-        return read_segment(path.read_bytes()), ""
+        return read_segment(path.read_bytes()), False
     except FileNotFoundError:
-        return None, ""
-    except (OSError, ProtocolError) as error:
-        return None, str(error)
+        return None, False
+    except UnsupportedVersion as error:
+        if say:
+            logger.warning("The black box segment %s is left alone: %s.", path, error)
+        raise _NotNow from error
+    except OSError as error:
+        logger.warning("The black box segment %s cannot be read now: %s.", path, error)
+        raise _NotNow from error
+    except ProtocolError as error:
+        if say:
+            logger.error("The black box segment %s cannot be read: %s.", path, error)  # noqa: TRY400
+        return None, True
 
 
 def _folders(root: Path) -> Iterator[Path]:
@@ -155,15 +207,36 @@ def _folders(root: Path) -> Iterator[Path]:
     except OSError:
         return
     for entry in entries:
-        if _STREAM.fullmatch(entry.name) and entry.is_dir() and not entry.is_symlink():
+        if _STREAM.fullmatch(entry.name) and _is_folder(entry):
             yield entry
 
 
-def _dispose(home: Home, folder: Path, *, keep: bool) -> None:
-    """Remove a folder that was brought in; one with damage is kept in quarantine."""
-    if keep:
-        target = home.quarantine / f"ring-{folder.name}-{folder.parent.name}"
-        home.quarantine.mkdir(mode=0o700, exist_ok=True)
-        shutil.move(folder, target)
-    else:
-        shutil.rmtree(folder, ignore_errors=True)
+def _folders_of(home: Home, name: str) -> list[Path]:
+    return [root / name for root in roots(home) if _is_folder(root / name)]
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
+def _dispose(home: Home, folder: Path, *, keep: bool) -> bool:
+    """Remove a folder that was brought in, or keep it in quarantine; False when it is still there."""
+    try:
+        if keep:
+            _keep(home, folder)
+        else:
+            shutil.rmtree(folder)
+    except (OSError, shutil.Error) as error:
+        logger.warning("%s was brought in and cannot be removed: %s.", folder, error)
+    return not folder.exists()
+
+
+def _keep(home: Home, folder: Path) -> None:
+    home.quarantine.mkdir(mode=0o700, exist_ok=True)
+    name = f"ring-{folder.name}-{folder.parent.name}"
+    target = home.quarantine / name
+    for number in range(2, 1000):
+        if not target.exists():
+            break
+        target = home.quarantine / f"{name}-{number}"
+    shutil.move(folder, target)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import socket as network
+from collections import deque
 from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 import zmq
@@ -12,9 +14,16 @@ import zmq
 from exptrack_daemon.clock import Clock
 from exptrack_daemon.config import DaemonConfig
 from exptrack_daemon.files import Files
+from exptrack_daemon.home import make_runtime
 from exptrack_daemon.intake.desk import Desk
 from exptrack_daemon.intake.live import LiveStreams
-from exptrack_daemon.intake.recovery import Recovered, find_remains, has_remains, recover
+from exptrack_daemon.intake.recovery import (
+    Recovered,
+    Remains,
+    find_remains,
+    has_remains,
+    recover,
+)
 from exptrack_daemon.lifeline import Lifeline
 from exptrack_daemon.sockets import bind_private
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
@@ -25,6 +34,10 @@ logger = logging.getLogger(__name__)
 FRAMES, CONTROL, FEED = "frames.sock", "control.sock", "feed.sock"
 _MOST_AT_ONCE = 64
 _PAUSE_ON_TROUBLE_S = 0.5
+_IDLE_S = 0.1
+_LAST_FRAMES_S = 1.0
+_RECOVER_AGAIN_S = 5.0
+_RECOVER_AGAIN_AT_MOST_S = 600.0
 
 
 class IntakeServer:
@@ -43,11 +56,15 @@ class IntakeServer:
         )
         self._identities: dict[bytes, bytes] = {}
         self._dirty_since: float | None = None
-        self._paused_until = 0.0
-        self._recover_at = 0.0
+        self._paused_until = float("-inf")
+        self._recover_at = float("-inf")
+        self._remains: deque[Remains] = deque()
         self._recovering: Iterator[Recovered] | None = None
+        self._recovered = Recovered()
+        self._postponed: dict[bytes, tuple[float, float]] = {}
+        """By stream: when recovery may be tried again, and the pause after that."""
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        runtime = config.home.runtime
+        runtime = make_runtime(config.home)
         self._pull = bind_private(self._context, zmq.PULL, runtime / FRAMES)
         self._router = bind_private(self._context, zmq.ROUTER, runtime / CONTROL)
         self._feed = bind_private(self._context, zmq.PUB, runtime / FEED)
@@ -60,20 +77,26 @@ class IntakeServer:
         """Take frames until the lifeline ends; then commit and leave."""
         self._close_vanished()
         while not lifeline.should_stop():
+            self._pause_or_go_on()
             ready = dict(self._poller.poll(self._patience_ms()))
-            now = self._clock.monotonic_s()
-            if self._pull in ready and now >= self._paused_until:
+            if self._pull in ready:
                 self._take_frames()
             if self._router in ready:
                 self._hear()
-            if self._is_commit_due(now):
-                self._commit(now)
+            if self._is_commit_due(self._clock.monotonic_s()):
+                self._commit()
             self._answer()
-            self._recover_some(now)
-            lifeline.beat(**self.facts())
+            self._recover_some(self._clock.monotonic_s())
+            lifeline.beat(self.facts)
+        self._take_the_last()
         self.desk.close()
+        self._dirty_since = None
         self._answer()
         lifeline.report(**self.facts())
+        self.close()
+
+    def close(self) -> None:
+        """Release the sockets."""
         for socket in (self._pull, self._router, self._feed):
             socket.close(100)
         self._context.term()
@@ -97,28 +120,49 @@ class IntakeServer:
 
     # --- rounds ---------------------------------------------------------------------------------
 
-    def _patience_ms(self) -> int:
-        if self._recovering is not None:
-            return 0
-        if self._dirty_since is None:
-            return 100
-        left = self._dirty_since + self._config.intake.commit_after_s - self._clock.monotonic_s()
-        return max(0, round(left * 1000))
+    def _pause_or_go_on(self) -> None:
+        """While the disk takes nothing, frames stay where they are; trainers are answered all the same."""
+        is_paused = self._clock.monotonic_s() < self._paused_until
+        if is_paused and self._pull in self._poller:
+            self._poller.unregister(self._pull)
+        elif not is_paused and self._pull not in self._poller:
+            self._poller.register(self._pull, zmq.POLLIN)
 
-    def _take_frames(self) -> None:
+    def _patience_ms(self) -> int:
+        now = self._clock.monotonic_s()
+        is_paused = now < self._paused_until
+        if self._recovering is not None and not is_paused:
+            return 0
+        left = self._paused_until - now if is_paused else _IDLE_S
+        if self._dirty_since is not None:
+            left = min(left, self._dirty_since + self._config.intake.commit_after_s - now)
+        return max(0, ceil(min(left, _IDLE_S) * 1000))
+
+    def _take_frames(self) -> bool:
+        """Take what is there, at most one commit's worth; False when there is nothing more."""
         for _ in range(_MOST_AT_ONCE):
             try:
                 parts = self._pull.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                break
+                return False
+            finally:
+                self._note_dirt()
             if len(parts) != 1:
                 self.desk.counters.rejected += 1
                 continue
+            errors = self.desk.counters.disk_errors
             self.desk.take(parts[0])
+            if self.desk.counters.disk_errors != errors:
+                self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
+                break
+            if self.desk.uncommitted_bytes >= self._config.intake.commit_bytes:
+                break
+        self._note_dirt()
+        return True
+
+    def _note_dirt(self) -> None:
         if self.desk.uncommitted_bytes and self._dirty_since is None:
             self._dirty_since = self._clock.monotonic_s()
-        if self.desk.disk_trouble:
-            self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
 
     def _is_commit_due(self, now: float) -> bool:
         if self._dirty_since is None:
@@ -126,13 +170,24 @@ class IntakeServer:
         aged = now - self._dirty_since >= self._config.intake.commit_after_s
         return aged or self.desk.uncommitted_bytes >= self._config.intake.commit_bytes
 
-    def _commit(self, now: float) -> None:
+    def _commit(self) -> bool:
+        """Commit and tell the sinks; False when the disk refused something."""
         self._dirty_since = None
-        for run_id in self.desk.commit():
-            rows = self.desk.journal(run_id).position.rows
+        errors = self.desk.counters.disk_errors
+        for run_id, rows in self.desk.commit().items():
             self._feed.send(f"{run_id} {rows}".encode(), zmq.NOBLOCK)
-        if self.desk.disk_trouble:
-            self._paused_until = now + _PAUSE_ON_TROUBLE_S
+        if self.desk.counters.disk_errors == errors:
+            return True
+        self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
+        return False
+
+    def _take_the_last(self) -> None:
+        """What arrived before the end: the sampler's last frames, and trainers that end with us."""
+        now = self._clock.monotonic_s()
+        until = now + _LAST_FRAMES_S
+        while self._paused_until <= now < until and self._take_frames():
+            self._commit()
+            now = self._clock.monotonic_s()
 
     def _hear(self) -> None:
         for _ in range(_MOST_AT_ONCE):
@@ -150,8 +205,7 @@ class IntakeServer:
                 self._identities[message.stream] = parts[0]
                 self.desk.resync(message.run_id, message.stream, message.first)
                 self.desk.to_answer.add((message.run_id, message.stream))
-                if self.desk.uncommitted_bytes and self._dirty_since is None:
-                    self._dirty_since = self._clock.monotonic_s()
+                self._note_dirt()
 
     def _answer(self) -> None:
         """Tell trainers how far their streams are durable; with frames in doubt, after the commit."""
@@ -163,6 +217,8 @@ class IntakeServer:
                 continue
             notice = self.desk.notices.pop(stream, "")
             self._send(identity, Ack(self._boot, stream, self.desk.durable(run_id, stream), notice))
+            if self.desk.is_closed(run_id, stream):
+                del self._identities[stream]  # should it ask again, it says who it is
         self.desk.to_answer.clear()
 
     def _send(self, identity: bytes, message: Ack | Stop) -> None:
@@ -175,17 +231,48 @@ class IntakeServer:
 
     def _recover_some(self, now: float) -> None:
         """One segment a round, so that living trainers are not kept waiting."""
-        if self._recovering is not None:
-            if next(self._recovering, None) is None:
-                self._recovering = None
+        if now < self._paused_until:
             return
-        if now < self._recover_at or self.desk.disk_trouble:
+        if self._recovering is None and not self._next_remains(now):
             return
-        self._recover_at = now + self._config.intake.recover_every_s
-        remains = find_remains(self._config.home)
-        if remains:
-            self._recovering = recover(self.desk, remains[0])
-            self._recover_at = now  # look for the next as soon as this one is done
+        assert self._recovering is not None
+        remains = self._remains[0]
+        try:
+            done = next(self._recovering, None)
+        except Exception:  # one stream's leftovers, whatever is in them, must not stop the intake
+            logger.exception("What stream %s left cannot be brought in.", remains.stream.hex())
+            self._recovered.is_done, done = False, None
+        if done is not None:
+            self._recovered = done
+            return
+        self._recovering = None
+        self._remains.popleft()
+        if self._recovered.is_done:
+            self._postponed.pop(remains.stream, None)
+        else:
+            self._postpone(remains.stream, now)
+
+    def _next_remains(self, now: float) -> bool:
+        """Begin with the next dead stream, if there is one."""
+        if not self._remains:
+            if now < self._recover_at:
+                return False
+            self._recover_at = now + self._config.intake.recover_every_s
+            self._remains.extend(
+                remains
+                for remains in find_remains(self._config.home)
+                if self._postponed.get(remains.stream, (now, 0.0))[0] <= now
+            )
+        if not self._remains:
+            return False
+        self._recovered = Recovered()
+        self._recovering = recover(self.desk, self._remains[0], self._commit)
+        return True
+
+    def _postpone(self, stream: bytes, now: float) -> None:
+        """It stays where it is; the next try comes after a longer pause each time."""
+        _, pause = self._postponed.get(stream, (now, _RECOVER_AGAIN_S))
+        self._postponed[stream] = (now + pause, min(2 * pause, _RECOVER_AGAIN_AT_MOST_S))
 
     def _close_vanished(self) -> None:
         """Streams that were open when the machine went down left no black box: close them."""
@@ -193,4 +280,4 @@ class IntakeServer:
         for live in self.desk.live.all():
             if live.host == host and not has_remains(self._config.home, live.stream):
                 self.desk.close_crashed(live.run_id, bytes.fromhex(live.stream))
-        self.desk.commit()
+        self._commit()

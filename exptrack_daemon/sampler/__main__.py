@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
 
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.config import load_config
+from exptrack_daemon.errors import ConfigInvalid
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.lifeline import Lifeline
 from exptrack_daemon.sampler.sampler import Sampler
 from exptrack_daemon.telemetry import log_to_stderr
+
+logger = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> int:
@@ -20,7 +24,12 @@ def main(arguments: list[str]) -> int:
     log_to_stderr("sampler")
     clock = SystemClock()
     lifeline = Lifeline(clock)
-    Sampler(load_config(Path(arguments[0])), OsFiles(), clock).serve(lifeline)
+    try:
+        config = load_config(Path(arguments[0]))
+    except ConfigInvalid as error:
+        logger.error("The sampler cannot work: %s", error)  # noqa: TRY400  # the message is for a person
+        return 1
+    Sampler(config, OsFiles(), clock).serve(lifeline)
     return 0
 
 

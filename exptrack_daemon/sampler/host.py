@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TypeAlias
 
 import psutil
 
 Values: TypeAlias = dict[str, float | int]
+
+_PROC_SELF = Path("/proc/self/stat")
 
 
 class HostSampler:
@@ -64,37 +67,77 @@ class ProcessSampler:
 
     def __init__(self) -> None:
         self._known: dict[int, psutil.Process] = {}
+        self._seen: set[int] = set()
+        self._children: dict[int, list[int]] = {}
+
+    def look(self) -> None:
+        """Begin a round: see which processes there are, once for all trees."""
+        self._known = {pid: known for pid, known in self._known.items() if pid in self._seen}
+        self._seen = set()
+        self._children = _children_by_parent()
 
     def read(self, pid: int, prefix: str) -> Values:
-        """CPU (100 = one core), resident memory and threads of a process tree; empty when it is gone."""
-        try:
-            root = self._process(pid)
-            tree = [root, *root.children(recursive=True)]
-        except psutil.Error:
-            self._known.pop(pid, None)
+        """CPU (100 = one core), resident memory and threads of a process tree; empty when it is gone.
+
+        A process's first reading only begins its interval; until the root has one, there is no CPU value.
+        """
+        is_first = pid not in self._known
+        cpu, rss, threads, count = 0.0, 0, 0, 0
+        for member in self._tree(pid):
+            with contextlib.suppress(psutil.Error):
+                process = self._process(member)
+                with process.oneshot():
+                    cpu += process.cpu_percent()
+                    rss += process.memory_info().rss
+                    threads += process.num_threads()
+                    count += 1
+        if not count:
             return {}
-        cpu, rss, threads = 0.0, 0, 0
-        for process in (self._process(member.pid, member) for member in tree):
-            with contextlib.suppress(psutil.Error), process.oneshot():
-                cpu += process.cpu_percent()
-                rss += process.memory_info().rss
-                threads += process.num_threads()
-        return {
-            f"{prefix}/cpu_percent": cpu,
+        values: Values = {
             f"{prefix}/memory_rss_bytes": rss,
             f"{prefix}/threads": threads,
-            f"{prefix}/processes": len(tree),
+            f"{prefix}/processes": count,
         }
+        return values if is_first else {f"{prefix}/cpu_percent": cpu, **values}
 
-    def forget(self, alive: Iterable[int]) -> None:
-        """Drop what is known of processes outside the trees of these."""
-        if len(self._known) > 4096:
-            kept = set(alive)
-            self._known = {pid: process for pid, process in self._known.items() if pid in kept}
+    def _tree(self, pid: int) -> list[int]:
+        tree = [pid] if pid in self._seen or psutil.pid_exists(pid) else []
+        for member in tree:
+            tree.extend(self._children.get(member, ()))
+        return tree
 
-    def _process(self, pid: int, found: psutil.Process | None = None) -> psutil.Process:
+    def _process(self, pid: int) -> psutil.Process:
         """The process object that remembers the last reading, for CPU since then."""
+        self._seen.add(pid)
         known = self._known.get(pid)
-        if known is None or (found is not None and known != found):
-            known = self._known[pid] = found or psutil.Process(pid)
+        if known is None or not known.is_running():
+            known = self._known[pid] = psutil.Process(pid)
         return known
+
+
+def _children_by_parent() -> dict[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for pid, parent in _parents():
+        children.setdefault(parent, []).append(pid)
+    return children
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    """Every process and its parent; straight from Linux's /proc, which costs a third of asking psutil."""
+    if not _PROC_SELF.exists():
+        for process in psutil.process_iter(["ppid"]):
+            yield process.pid, process.info["ppid"]
+        return
+    for name in os.listdir(_PROC_SELF.parent.parent):  # noqa: PTH208  # names only, thousands of them
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                yield int(name), _parent(name)
+
+
+def _parent(pid: str) -> int:
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = os.read(descriptor, 512)
+    finally:
+        os.close(descriptor)
+    return int(text[text.rindex(b")") :].split()[2])

@@ -19,8 +19,7 @@ class NvidiaSampler:
         self._nvml = nvml if nvml is not None else _start_nvml()
         self._devices: list[Any] = []
         if self._nvml is not None:
-            count = self._nvml.nvmlDeviceGetCount()
-            self._devices = [self._nvml.nvmlDeviceGetHandleByIndex(index) for index in range(count)]
+            self._devices = self._find()
 
     @property
     def count(self) -> int:
@@ -36,6 +35,14 @@ class NvidiaSampler:
                 if value is not None:
                     values[f"system/gpu/{index}/{name}"] = value
         return values
+
+    def _find(self) -> list[Any]:
+        nvml = self._nvml
+        try:
+            return [nvml.nvmlDeviceGetHandleByIndex(i) for i in range(nvml.nvmlDeviceGetCount())]
+        except nvml.NVMLError as error:
+            logger.info("No NVIDIA GPU is watched: %s.", error)
+            return []
 
     def _fields(self, device: Any) -> dict[str, Callable[[], float | int]]:
         nvml = self._nvml

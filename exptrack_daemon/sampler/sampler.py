@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket as network
 from typing import Any
@@ -23,6 +24,8 @@ from exptrack_proto.errors import ProtocolError
 logger = logging.getLogger(__name__)
 
 _FRAMES, _CONTROL = "frames.sock", "control.sock"
+_ASK_EVERY_S = 0.4
+_MOST_ENDING = 256
 
 
 class Sampler:
@@ -36,6 +39,9 @@ class Sampler:
         self._processes = ProcessSampler()
         self._gpus = NvidiaSampler()
         self._streams: dict[str, SampleStream] = {}
+        self._ending: list[SampleStream] = []
+        """Streams of runs that have ended, until all of them is durable."""
+        self._asked_at = float("-inf")
         self._samples = 0
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._push: zmq.Socket[bytes] = self._context.socket(zmq.PUSH)
@@ -46,21 +52,30 @@ class Sampler:
             socket.connect(f"ipc://{config.home.runtime / name}")
 
     def serve(self, lifeline: Lifeline) -> None:
-        """Sample until the lifeline ends; the streams stay open for the next sampler's runs."""
+        """Sample until the lifeline ends."""
         sample_at = self._clock.monotonic_s()
         while not lifeline.should_stop():
             now = self._clock.monotonic_s()
             if now >= sample_at:
                 sample_at = now + self._config.sampler.every_s
                 self._sample(now)
-            self._send()
+            self._send(now)
             self._dealer.poll(min(500, max(1, round((sample_at - now) * 1000))))
             self._listen()
-            lifeline.beat(runs=len(self._streams), samples=self._samples, gpus=self._gpus.count)
-        for stream in self._streams.values():
-            stream.close(self._clock.now_ns())
-        self._send()
-        self._context.destroy(linger=200)
+            lifeline.beat(self._facts)
+        for run_id in list(self._streams):
+            self._end(run_id)
+        self._send(self._clock.monotonic_s())
+        self.close()
+
+    def close(self) -> None:
+        """Release the sockets; what was handed to them may still leave."""
+        self._push.close(200)
+        self._dealer.close(200)
+        self._context.term()
+
+    def _facts(self) -> dict[str, Any]:
+        return {"runs": len(self._streams), "samples": self._samples, "gpus": self._gpus.count}
 
     def _sample(self, now: float) -> None:
         host = network.gethostname()
@@ -72,20 +87,24 @@ class Sampler:
         by_run: dict[str, list[LiveStream]] = {}
         for stream in live:
             by_run.setdefault(stream.run_id, []).append(stream)
-        if by_run:
-            node: Values = {**self._host.read(now), **self._gpus.read()}
-            for run_id, trainers in by_run.items():
-                self._sample_run(run_id, trainers, node)
         for run_id in list(self._streams):
             if run_id not in by_run:
                 self._end(run_id)
-        self._processes.forget(stream.pid for stream in live)
+        if not by_run:
+            return
+        node: Values = {**self._host.read(now), **self._gpus.read()}
+        self._processes.look()
+        for run_id, trainers in by_run.items():
+            self._sample_run(run_id, trainers, node)
 
     def _sample_run(self, run_id: str, trainers: list[LiveStream], node: Values) -> None:
         now_ns = self._clock.now_ns()
         stream = self._streams.get(run_id)
         if stream is None:
-            stream = self._streams[run_id] = SampleStream(run_id, now_ns)
+            # Samples of an earlier sampler (a restarted daemon) came first: go on after their steps.
+            opened_ns = min(trainer.opened_ns for trainer in trainers)
+            first_step = max(0, int((now_ns - opened_ns) / 1e9 / self._config.sampler.every_s))
+            stream = self._streams[run_id] = SampleStream(run_id, now_ns, first_step)
         values: dict[str, Any] = dict(node)
         for trainer in trainers:
             values |= self._processes.read(trainer.pid, f"system/process/rank_{trainer.rank}")
@@ -93,34 +112,47 @@ class Sampler:
         self._samples += 1
 
     def _end(self, run_id: str) -> None:
+        """Close the run's stream; it leaves once all of it is durable."""
         stream = self._streams.pop(run_id)
         stream.close(self._clock.now_ns())
-        self._send_all(stream)
+        self._ending.append(stream)
+        del self._ending[:-_MOST_ENDING]
 
-    def _send(self) -> None:
-        for stream in self._streams.values():
-            self._send_all(stream)
+    def _send(self, now: float) -> None:
+        """Send what waits. The intake is asked only when something is in doubt, and not all the time."""
+        is_time = now - self._asked_at >= _ASK_EVERY_S
+        if is_time:
+            self._asked_at = now
+        for stream in (*self._streams.values(), *self._ending):
+            is_new = bool(stream.unsent)
+            self._send_frames(stream)
+            if is_new or (is_time and not stream.is_done):
+                self._ask(stream)
 
-    def _send_all(self, stream: SampleStream) -> None:
+    def _send_frames(self, stream: SampleStream) -> None:
         """What cannot go now stays; what went is kept until it is durable."""
         try:
-            self._dealer.send(encode_control(stream.hello()), zmq.NOBLOCK)
-            while stream.unsent:
-                self._push.send(stream.unsent[0][1], zmq.NOBLOCK)
-                stream.sent.append(stream.unsent.popleft())
+            while (frame := stream.next_frame()) is not None:
+                self._push.send(frame, zmq.NOBLOCK)
+                stream.went()
         except zmq.Again:
             return
 
+    def _ask(self, stream: SampleStream) -> None:
+        with contextlib.suppress(zmq.Again):
+            self._dealer.send(encode_control(stream.hello()), zmq.NOBLOCK)
+
     def _listen(self) -> None:
-        by_stream = {stream.stream: stream for stream in self._streams.values()}
+        by_stream = {stream.stream: stream for stream in (*self._streams.values(), *self._ending)}
         while True:
             try:
                 message = decode_control(self._dealer.recv(zmq.NOBLOCK))
             except zmq.Again:
-                return
+                break
             except ProtocolError as error:
                 logger.warning("The intake said something unreadable: %s.", error)
                 continue
             stream = by_stream.get(message.stream)
             if stream is not None and isinstance(message, Ack):
                 stream.heard(message.boot, message.next)
+        self._ending = [stream for stream in self._ending if not stream.is_done]

@@ -1,4 +1,9 @@
-"""One run's stream of samples, on its way to the intake: a few frames are kept until they are durable."""
+"""One run's stream of samples, on its way to the intake.
+
+A frame stays in `sent` until it is durable; only so many are under way, and beyond a number of waiting ones
+the oldest row that was never sent is dropped. So what `hello` says can no longer be sent was indeed never
+sent, and the intake may write it into the run's loss ledger; nothing under way is ever taken for lost.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +17,21 @@ from exptrack_proto.control import Hello
 from exptrack_proto.limits import STREAM_ID_BYTES
 from exptrack_proto.records import Close, Item, Open, Row
 
-_KEPT = 256
+MOST_WAITING = 256
+MOST_UNDER_WAY = 64
 
 
 class SampleStream:
     """Frames of one run's samples; pure but for the process's own identity."""
 
-    def __init__(self, run_id: str, now_ns: int) -> None:
+    def __init__(self, run_id: str, now_ns: int, first_step: int = 0) -> None:
         self.run_id = run_id
         self.stream = os.urandom(STREAM_ID_BYTES)
-        self.unsent: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
-        self.sent: deque[tuple[int, bytes]] = deque(maxlen=_KEPT)
+        self.unsent: deque[tuple[int, bytes]] = deque()
+        self.sent: deque[tuple[int, bytes]] = deque()
         self.boot = ""
         self._sequence = 0
-        self._step = 0
+        self._step = first_step
         opened = Open(
             time_ns=now_ns,
             project="",
@@ -39,10 +45,7 @@ class SampleStream:
     def sample(self, values: Values, now_ns: int) -> None:
         """Add one row; its step counts the samples."""
         row = Row(self._step, now_ns, dict(values))
-        self.unsent.append(
-            (self._sequence, encode_rows(self.run_id, self.stream, self._sequence, [row]))
-        )
-        self._sequence += 1
+        self._wait(encode_rows(self.run_id, self.stream, self._sequence, [row]))
         self._step += 1
 
     def close(self, now_ns: int) -> None:
@@ -51,19 +54,33 @@ class SampleStream:
 
     def hello(self) -> Hello:
         """Ask how far the intake is, and say what can still be sent."""
-        waiting = [*self.sent, *self.unsent]
+        waiting = self.sent or self.unsent
         return Hello(
             self.stream, self.run_id, waiting[0][0] if waiting else self._sequence, self._sequence
         )
+
+    def next_frame(self) -> bytes | None:
+        """What to send now."""
+        if not self.unsent or len(self.sent) >= MOST_UNDER_WAY:
+            return None
+        return self.unsent[0][1]
+
+    def went(self) -> None:
+        """What `next_frame` gave is under way."""
+        self.sent.append(self.unsent.popleft())
 
     def heard(self, boot: str, sequence: int) -> None:
         """The intake has everything before `sequence`; another intake lost what was on its way."""
         while self.sent and self.sent[0][0] < sequence:
             self.sent.popleft()
         if self.boot not in ("", boot):
-            self.unsent.extendleft(reversed(self.sent))
-            self.sent.clear()
+            self.again()
         self.boot = boot
+
+    def again(self) -> None:
+        """Send everything that is in doubt once more."""
+        self.unsent.extendleft(reversed(self.sent))
+        self.sent.clear()
 
     @property
     def is_done(self) -> bool:
@@ -71,7 +88,10 @@ class SampleStream:
         return not self.sent and not self.unsent
 
     def _put(self, item: Item) -> None:
-        self.unsent.append(
-            (self._sequence, encode_item(self.run_id, self.stream, self._sequence, item))
-        )
+        self._wait(encode_item(self.run_id, self.stream, self._sequence, item))
+
+    def _wait(self, frame: bytes) -> None:
+        if len(self.unsent) >= MOST_WAITING:
+            del self.unsent[1 if self.unsent[0][0] == 0 else 0]  # never the `open`
+        self.unsent.append((self._sequence, frame))
         self._sequence += 1

@@ -7,9 +7,8 @@ import sys
 from pathlib import Path
 
 from exptrack_daemon.errors import AlreadyRunning, ExptrackError
-from exptrack_daemon.supervisor.foreground import run_daemon
+from exptrack_daemon.supervisor.foreground import EXIT_ALREADY_RUNNING, run_daemon
 
-EXIT_ALREADY_RUNNING = 3
 EXIT_UNUSABLE = 5
 
 
@@ -26,7 +25,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return run_daemon(options.home, autostarted=options.autostarted)
-    except AlreadyRunning:
+    except AlreadyRunning as error:
+        if not options.autostarted:  # of many ranks that start one, all but one come here
+            sys.stderr.write(f"exptrack: {error}\n")
         return EXIT_ALREADY_RUNNING
     except ExptrackError as error:
         sys.stderr.write(f"exptrack: {error}\n")

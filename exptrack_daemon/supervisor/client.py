@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -22,19 +23,20 @@ from exptrack_daemon.intake.desk import Desk
 from exptrack_daemon.intake.live import LiveStreams
 from exptrack_daemon.intake.recovery import find_remains, has_remains
 from exptrack_daemon.intake.recovery import recover as recover_stream
-from exptrack_daemon.locks import hold_lock
+from exptrack_daemon.locks import hold_lock, is_locked
 from exptrack_daemon.sinks.registry import sink_names
+from exptrack_daemon.supervisor.foreground import EXIT_ALREADY_RUNNING
+from exptrack_daemon.supervisor.log import MOST_LOG_BYTES
 
 _ANSWER_S = 3.0
-_MOST_LOG_BYTES = 16 * 1024 * 1024
 
 
 def status(home: Path) -> dict[str, Any]:
     """What the daemon of a home is doing; `{"running": False, …}` when there is none."""
-    answer = _ask(home, {"do": "status"})
+    held = is_locked(Home(home).lock)
+    answer = _ask(home, {"do": "status"}) if held else None
     if answer is not None:
         return answer
-    held = _is_locked(home)
     return {
         "running": held,
         "responding": False,
@@ -54,7 +56,7 @@ def start_detached(home: Path, timeout_s: float = 10) -> dict[str, Any]:
         ConfigInvalid: daemon.toml is wrong.
     """
     make_private(home)
-    if _is_locked(home):
+    if is_locked(Home(home).lock):
         raise AlreadyRunning(f"a daemon of {home} is running; `exptrack daemon status` shows it")
     load_config(home)
     log = _open_log(Home(home))
@@ -74,7 +76,7 @@ def start_detached(home: Path, timeout_s: float = 10) -> dict[str, Any]:
         if answer is not None and _is_up(answer):
             process.returncode = 0  # it is on its own now: no warning that it is not waited for
             return answer
-        if process.poll() is not None:
+        if process.poll() not in (None, EXIT_ALREADY_RUNNING):  # then another one is about to be up
             break
         zmq.Poller().poll(50)
     raise HomeUnusable(
@@ -88,12 +90,12 @@ def stop(home: Path, timeout_s: float = 30) -> bool:
     Raises:
         HomeUnusable: it did not end in time.
     """
-    if not _is_locked(home):
+    if not is_locked(Home(home).lock):
         return False
     _ask(home, {"do": "stop"})
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if not _is_locked(home):
+        if not is_locked(Home(home).lock):
             return True
         zmq.Poller().poll(50)
     raise HomeUnusable(
@@ -127,37 +129,43 @@ def recover(home: Path, timeout_s: float = 600) -> dict[str, int]:
     """
     make_private(home)
     waiting = len(find_remains(Home(home)))
-    if _is_locked(home):
+    if is_locked(Home(home).lock):
         deadline = time.monotonic() + timeout_s
         while find_remains(Home(home)) and time.monotonic() < deadline:
             zmq.Poller().poll(100)
         return {"streams": waiting - len(find_remains(Home(home))), "rows": 0}
-    lock = hold_lock(Home(home).lock, wait_s=2)
-    try:
+    with contextlib.ExitStack() as held:
+        lock = hold_lock(Home(home).lock, wait_s=2)
+        held.callback(os.close, lock)
+        lock = hold_lock(Home(home).intake_lock)  # a killed supervisor's intake may still be ending
+        held.callback(os.close, lock)
         return _recover_here(home)
-    finally:
-        os.close(lock)
 
 
 def _recover_here(home: Path) -> dict[str, int]:
+    os.umask(0o077)
     config = load_config(home)
     files, clock = OsFiles(), SystemClock()
     live = LiveStreams(files, config.home.live)
     desk = Desk(home=config.home, files=files, clock=clock, config=config.journal, live=live)
     total = {"streams": 0, "rows": 0}
     for remains in find_remains(config.home):
-        rows = 0
-        for done in recover_stream(desk, remains):
-            rows = done.rows
+        done = list(recover_stream(desk, remains, lambda: _is_committed(desk)))[-1]
         if desk.disk_trouble:
             raise HomeUnusable(f"{home} cannot be written: {desk.disk_trouble}")
-        total["streams"] += 1
-        total["rows"] += rows
+        total["streams"] += done.is_done
+        total["rows"] += done.rows
     for stream in live.all():
         if not has_remains(config.home, stream.stream):
             desk.close_crashed(stream.run_id, bytes.fromhex(stream.stream))
     desk.close()
     return total
+
+
+def _is_committed(desk: Desk) -> bool:
+    errors = desk.counters.disk_errors
+    desk.commit()
+    return desk.counters.disk_errors == errors
 
 
 def _is_up(answer: dict[str, Any]) -> bool:
@@ -197,23 +205,10 @@ def _read_beacon(home: Home) -> dict[str, Any]:
     return beacon if isinstance(beacon, dict) else {}
 
 
-def _is_locked(home: Path) -> bool:
-    """Whether a daemon holds the home's lock."""
-    try:
-        lock = hold_lock(Home(home).lock, wait_s=0.1) if Home(home).lock.exists() else None
-    except AlreadyRunning:
-        return True
-    except OSError:
-        return False
-    if lock is not None:
-        os.close(lock)
-    return False
-
-
 def _open_log(home: Home) -> Any:
     """The log, opened for appending; a large one is put aside first."""
     try:
-        if home.log.exists() and home.log.stat().st_size > _MOST_LOG_BYTES:
+        if home.log.exists() and home.log.stat().st_size > MOST_LOG_BYTES:
             home.log.replace(home.log.with_suffix(".log.1"))
         descriptor = os.open(home.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     except OSError as error:

@@ -17,6 +17,8 @@ from exptrack_daemon.telemetry import log_to_stderr
 IDLE_EXIT_S = 1800.0
 """A daemon that training started by itself ends after so long with nothing to do."""
 _LOCK_WAIT_S = 1.0
+EXIT_ALREADY_RUNNING = 3
+"""What a process ends with that wanted to be the daemon of a home that has one."""
 
 
 def run_daemon(home: Path, *, autostarted: bool = False, idle_exit_s: float | None = None) -> int:

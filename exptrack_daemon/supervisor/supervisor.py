@@ -6,13 +6,16 @@ nothing, and a supervisor that dies takes them with it (their stdin ends).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import shutil
 import signal
+import sys
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,9 +24,12 @@ import zmq
 from exptrack_daemon.clock import Clock
 from exptrack_daemon.config import CATALOG, DaemonConfig
 from exptrack_daemon.files import Files, replace_durably
+from exptrack_daemon.home import make_runtime
 from exptrack_daemon.intake.server import CONTROL, FRAMES
 from exptrack_daemon.sinks.registry import sink_names
 from exptrack_daemon.sockets import bind_private
+from exptrack_daemon.supervisor.asked import AskedSinks
+from exptrack_daemon.supervisor.log import rotate_log
 from exptrack_daemon.supervisor.worker import Worker, WorkerSpec
 from exptrack_proto.limits import FORMAT_VERSION
 
@@ -34,7 +40,8 @@ VERSION = "0.1.0"
 _ROUND_MS = 200
 _INTAKE_HUNG_AFTER_S = 60.0
 _STOP_S = 10.0
-_DRAIN_S = 5.0
+_SINKS_STOP_S = 15.0
+_TIDY_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +74,15 @@ class Supervisor:
             WorkerSpec("sampler", "exptrack_daemon.sampler", (home,), _INTAKE_HUNG_AFTER_S)
         )
         self._sinks: dict[str, Worker] = {}
-        for name in dict.fromkeys((CATALOG, *config.default_sinks)):
+        self._unknown_sinks: set[str] = set()
+        self._said: set[str] = set()
+        self._asked = AskedSinks(files, config.home.asked_sinks)
+        self._installed = sink_names()
+        self._is_beacon_lit = False
+        self._tidy_at = float("-inf")
+        for name in (CATALOG, *config.default_sinks, *self._asked.all()):
             self._add_sink(name)
+        make_runtime(config.home)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._admin = bind_private(self._context, zmq.ROUTER, config.home.runtime / ADMIN)
 
@@ -95,37 +109,50 @@ class Supervisor:
     def _round(self) -> None:
         now = self._clock.monotonic_s()
         if self._intake.pid is None:
-            self._renew_intake()
+            self._renew_intake()  # also while it waits for its next start: no process has this id yet
         for worker in self._workers:
             worker.start(now)
         self._poll()
         now = self._clock.monotonic_s()
-        was_up = self._intake.has_reported
         for worker in self._workers:
             worker.listen(now)
             worker.check(now)
-        if self._intake.has_reported and not was_up:
+        if self._intake.has_reported and not self._is_beacon_lit:
             self._light_beacon()
         for name in self._intake.facts.get("asked_sinks", ()):
-            if name in sink_names():
-                self._add_sink(name)
+            if self._add_sink(name):
+                self._asked.add(name)
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_EVERY_S
+            rotate_log(self._config.home.log, sys.stderr.fileno())
         self._stop_if_idle(now)
 
     def _renew_intake(self) -> None:
         """Each intake process has its own boot id, so that trainers know that frames may have been lost."""
+        self._is_beacon_lit = False
         self._boot = uuid.uuid4().hex
         arguments = (str(self._config.home.path), self._boot)
         self._intake.spec = WorkerSpec(
             "intake", "exptrack_daemon.intake", arguments, _INTAKE_HUNG_AFTER_S
         )
 
-    def _add_sink(self, name: str) -> None:
-        if name not in self._sinks:
-            arguments = (str(self._config.home.path), name)
-            hung_after_s = self._config.delivery.hung_after_s
-            self._sinks[name] = Worker(
-                WorkerSpec(name, "exptrack_daemon.delivery", arguments, hung_after_s)
-            )
+    def _add_sink(self, name: str) -> bool:
+        """Serve a sink from now on; False when it is served already, or nobody offers it."""
+        if name in self._sinks or name in self._unknown_sinks:
+            return False
+        if name not in self._installed:
+            self._unknown_sinks.add(name)
+            logger.warning("Nothing can be delivered to %s: %s", name, self._unknown(name))
+            return False
+        arguments = (str(self._config.home.path), name)
+        hung_after_s = self._config.delivery.hung_after_s
+        self._sinks[name] = Worker(
+            WorkerSpec(name, "exptrack_daemon.delivery", arguments, hung_after_s)
+        )
+        return True
+
+    def _unknown(self, name: str) -> str:
+        return f"there is no sink {name!r}; installed are {', '.join(self._installed)}"
 
     def _light_beacon(self) -> None:
         """Say where trainers find us; only once the sockets are bound."""
@@ -136,7 +163,14 @@ class Supervisor:
             "pid": os.getpid(),
         }
         beacon |= {"started_ns": self._started_ns, **self._endpoints()}
-        replace_durably(self._files, self._config.home.beacon, json.dumps(beacon).encode())
+        try:
+            replace_durably(self._files, self._config.home.beacon, json.dumps(beacon).encode())
+        except (
+            OSError
+        ) as error:  # a full disk: trainers keep their rows, and find us once there is room
+            self._say_once(f"{self._config.home.beacon} cannot be written: {error.strerror}.")
+            return
+        self._is_beacon_lit = True
 
     def _endpoints(self) -> dict[str, str]:
         runtime = self._config.home.runtime
@@ -154,14 +188,21 @@ class Supervisor:
 
     def _stop_if_idle(self, now: float) -> None:
         limit = self._options.idle_exit_s
-        is_busy = self._intake.facts.get("live", 0) or any(
-            w.facts.get("lag_rows", 0) for w in self._sinks.values()
-        )
+        taken = self._intake.facts
+        is_busy = taken.get("live", 0) or taken.get("recovering", False) or self._is_behind()
         if is_busy or not self._intake.has_reported:
             self._busy_at = now
         if limit is not None and now - self._busy_at > limit:
             logger.info("Nothing to do for %.0f s; the daemon ends.", limit)
             self._stopping = True
+
+    def _is_behind(self) -> bool:
+        return any(worker.facts.get("lag_rows", 0) for worker in self._sinks.values())
+
+    def _say_once(self, message: str) -> None:
+        if message not in self._said:
+            self._said.add(message)
+            logger.error(message)
 
     # --- admin ----------------------------------------------------------------------------------
 
@@ -172,7 +213,8 @@ class Supervisor:
             answer = self._answer(request if isinstance(request, dict) else {})
         except ValueError:
             answer = {"error": "not JSON"}
-        self._admin.send_multipart([*parts[:-1], json.dumps(answer).encode()], zmq.NOBLOCK)
+        with contextlib.suppress(zmq.ZMQError):  # who asked is gone
+            self._admin.send_multipart([*parts[:-1], json.dumps(answer).encode()], zmq.NOBLOCK)
 
     def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
         asked = request.get("do")
@@ -181,8 +223,9 @@ class Supervisor:
         if asked == "stop":
             self._stopping = True
             return {"ok": True}
-        if asked == "start_sink" and request.get("sink") in sink_names():
-            self._add_sink(request["sink"])
+        if asked == "start_sink" and request.get("sink") in self._installed:
+            if self._add_sink(request["sink"]):
+                self._asked.add(request["sink"])
             return {"ok": True}
         return {"error": f"unknown request {asked!r}"}
 
@@ -199,10 +242,11 @@ class Supervisor:
             "endpoints": self._endpoints(),
             "processes": [_process_facts("supervisor", os.getpid(), "running", 0)]
             + [_process_facts(w.spec.name, w.pid, w.state, w.restarts) for w in self._workers],
-            "sinks": [_sink_facts(name, worker) for name, worker in self._sinks.items()],
+            "sinks": [_sink_facts(name, worker) for name, worker in self._sinks.items()]
+            + [_unknown_facts(name, self._unknown(name)) for name in sorted(self._unknown_sinks)],
             "intake": self._intake.facts,
             "sampler": self._sampler.facts,
-            "disk_free_bytes": shutil.disk_usage(home).free,
+            "disk_free_bytes": _disk_free(home),
         }
 
     # --- the end --------------------------------------------------------------------------------
@@ -211,32 +255,36 @@ class Supervisor:
         self._stopping = True
 
     def _stop(self) -> None:
-        """Sampler, then intake (it commits), then the sinks, after a moment to deliver the rest."""
+        """Sampler, then intake (it commits), then the sinks (each hands over what is left first)."""
         for worker in (self._sampler, self._intake):
             worker.ask_to_stop()
-            if not worker.wait(_STOP_S):
-                worker.kill()
-                worker.wait(_STOP_S)
-        self._drain()
+            self._see_end(worker, _STOP_S)
         for worker in self._sinks.values():
             worker.ask_to_stop()
+        until = self._clock.monotonic_s() + _SINKS_STOP_S
         for worker in self._sinks.values():
-            if not worker.wait(_STOP_S):
-                worker.kill()
-                worker.wait(_STOP_S)
-        self._files.remove(self._config.home.beacon)
+            self._see_end(worker, max(0.1, until - self._clock.monotonic_s()))
+        with contextlib.suppress(OSError):
+            self._files.remove(self._config.home.beacon)
         self._admin.close(200)
         self._context.term()
         logger.info("Daemon of %s ended.", self._config.home.path)
 
-    def _drain(self) -> None:
-        deadline = self._clock.monotonic_s() + _DRAIN_S
-        while (now := self._clock.monotonic_s()) < deadline:
-            for worker in self._sinks.values():
-                worker.listen(now)
-            if not any(worker.facts.get("lag_rows", 0) for worker in self._sinks.values()):
-                return
-            zmq.Poller().poll(50)
+    @staticmethod
+    def _see_end(worker: Worker, patience_s: float) -> None:
+        if not worker.wait(patience_s):
+            logger.warning(
+                "%s did not end within %.0f s; it is killed.", worker.spec.name, patience_s
+            )
+            worker.kill()
+            worker.wait(_STOP_S)
+
+
+def _disk_free(home: Path) -> int | None:
+    try:
+        return shutil.disk_usage(home).free
+    except OSError:
+        return None
 
 
 def _process_facts(name: str, pid: int | None, state: str, restarts: int) -> dict[str, Any]:
@@ -265,3 +313,8 @@ def _sink_facts(name: str, worker: Worker) -> dict[str, Any]:
         "dead_letters": facts.get("dead_letters", 0),
         "runs": facts.get("runs", 0),
     }
+
+
+def _unknown_facts(name: str, reason: str) -> dict[str, Any]:
+    facts = {"name": name, "state": "unknown", "reason": reason}
+    return facts | {"lag_rows": 0, "dead_letters": 0, "runs": 0}

@@ -12,12 +12,18 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from exptrack_daemon.lifeline import is_same_process
+
 logger = logging.getLogger(__name__)
 
 EXIT_RESTART = 75
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 STEADY_AFTER_S = 60.0
+RESTARTS_APART_S = 5.0
+"""A worker that asks for a new process sooner than this waits like one that died."""
+STARTS_WITHIN_S = 30.0
+"""Imports and a predecessor's lock may take so long before the first sign of life."""
 _READ_BYTES = 65_536
 _MOST_PENDING = 1024 * 1024
 
@@ -70,17 +76,27 @@ class Worker:
         if self._process is not None or now < self._start_after:
             return
         spec = self.spec
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", spec.module, *spec.arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,  # its helpers can be killed with it, and Ctrl-C is ours to handle
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", spec.module, *spec.arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # its helpers can be killed with it, and Ctrl-C is ours to handle
+                env={
+                    **os.environ,
+                    "PYTHONSAFEPATH": "1",
+                },  # no module of ours comes from the user's folder
+            )
+        except OSError as error:
+            logger.warning("%s cannot be started: %s.", spec.name, error)
+            self._wait_longer(now)
+            return
         assert self._process.stdout is not None
         os.set_blocking(self._process.stdout.fileno(), False)
         self._started_at = self.heard_at = now
         self.has_reported = False
         self._pending = b""
+        self.facts.pop("children", None)
 
     def listen(self, now: float) -> None:
         """Read its reports; each is a sign of life."""
@@ -93,8 +109,9 @@ class Worker:
         self._pending = self._pending[-_MOST_PENDING:]
         for line in lines:
             with contextlib.suppress(ValueError):
-                self.facts = json.loads(line)
-                self.heard_at, self.has_reported = now, True
+                facts = json.loads(line)
+                if isinstance(facts, dict):
+                    self.facts, self.heard_at, self.has_reported = facts, now, True
 
     def check(self, now: float) -> None:
         """Notice its end, or that it hangs."""
@@ -102,7 +119,8 @@ class Worker:
             return
         code = self._process.poll()
         if code is None:
-            if now - self.heard_at > self.spec.hung_after_s:
+            least = 0.0 if self.has_reported else STARTS_WITHIN_S
+            if now - self.heard_at > max(least, self.spec.hung_after_s):
                 logger.warning(
                     "%s gave no sign for %.0f s; it is killed.", self.spec.name, now - self.heard_at
                 )
@@ -132,27 +150,29 @@ class Worker:
         """SIGKILL it, its session, and the helpers it told of."""
         if self._process is None:
             return
-        helpers = [
-            pid for pid in self.facts.get("children", ()) if isinstance(pid, int) and pid > 1
-        ]
         with contextlib.suppress(OSError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        for pid in helpers:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        for pid, born_s in self.facts.get("children", ()):
+            if is_same_process(pid, born_s):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _ended(self, code: int, now: float) -> None:
         self.kill()  # whatever it left behind
         self._clean_up()
         self.restarts += 1
-        if now - self._started_at > STEADY_AFTER_S:
+        lived_s = now - self._started_at
+        if lived_s > STEADY_AFTER_S:
             self._pause_s = FIRST_PAUSE_S
-        if code == EXIT_RESTART:
+        if code == EXIT_RESTART and lived_s > RESTARTS_APART_S:
             self._start_after = now
             return
         logger.warning(
             "%s ended with %d; it starts again in %.1f s.", self.spec.name, code, self._pause_s
         )
+        self._wait_longer(now)
+
+    def _wait_longer(self, now: float) -> None:
         self._start_after = now + self._pause_s
         self._pause_s = min(LONGEST_PAUSE_S, 2 * self._pause_s)
 
