@@ -78,10 +78,6 @@ class Segment:
     first: int
     """Offset of the record after the header."""
 
-    @property
-    def number(self) -> int:
-        return self.header.segment
-
 
 def read_header(files: Files, directory: Path, run_id: str, number: int) -> Segment | None:
     """The segment's header; None when it holds none (it is damaged).

@@ -50,7 +50,7 @@ _PLACE = struct.Struct("<QB")
 _FRAME = struct.Struct("<cQQ")
 _MARK = struct.Struct("<cQQQ")
 _ROWS_KIND = 2
-_SEARCH_BYTES = 1024 * 1024
+_SEARCH_BYTES = 16 * 1024 * 1024
 """How much of a damaged block is checksummed in search of its next fragment; then it is given up."""
 
 

@@ -21,8 +21,8 @@ from tests.support.journals import (
 )
 from tests.support.memory_files import MemoryFiles
 
-EVERY = 1 if os.environ.get("EXPTRACK_TORTURE") else 7
-"""Of the bits, each seventh: an odd number, so that all bits of a byte have their turn."""
+EVERY = 1 if os.environ.get("EXPTRACK_TORTURE") else 13
+"""Of the bits, each thirteenth: an odd number, so that all bits of a byte have their turn."""
 
 
 def small_journal() -> MemoryFiles:
