@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -137,9 +138,16 @@ def test_a_run_that_is_stopped_and_started_again_goes_on_in_a_new_fragment(tmp_p
 def test_a_service_that_outlives_its_worker_is_waited_for(tmp_path):
     script = Script(rows=2_000)
     with Supervisor(tmp_path, script, batch=4, pause_s=0.002) as supervisor:
-        for rows in (100, 700):
-            supervisor.start().wait_settled(rows)
-            supervisor.kill(with_children=False)
-        supervisor.start().wait_done()
+        supervisor.start().wait_settled(100)
+        helper = supervisor.helper
+        # It may still write down what it has: nobody can know yet where the next fragment begins.
+        os.kill(helper, signal.SIGSTOP)
+        supervisor.kill(with_children=False)
+        supervisor.start()
+        wait_until(lambda: supervisor.reasons, "the next worker waits")
+        assert "has not left yet" in supervisor.reasons[0]
+        assert len(fragments_of(tmp_path / "runs" / "run-1")) == 1
+        os.kill(helper, signal.SIGCONT)
+        supervisor.wait_done()
         held = count_history(tmp_path / "runs" / "run-1")
         assert (held.lines, held.doubled, held.missing) == (2_000, 0, 0)

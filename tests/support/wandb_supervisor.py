@@ -59,7 +59,7 @@ class Supervisor:
         self.batch = batch
         self.pause_s = pause_s
         self._beat = 0.0
-        self._worker: subprocess.Popen[str] | None = None
+        self._worker: subprocess.Popen[bytes] | None = None
         self._reader: threading.Thread | None = None
         self._quitting = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -75,7 +75,7 @@ class Supervisor:
             self._watcher.join(10)
 
     def start(self) -> Supervisor:
-        self._close_pipe()
+        self._hear_out()
         self.home.mkdir(parents=True, exist_ok=True)
         job = self.home / "job.json"
         job.write_text(
@@ -93,17 +93,19 @@ class Supervisor:
         environment |= {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'proto'}", **self.environment}
         self.is_done.clear()
         self._beat = time.monotonic()
+        # Not stdout: wandb's service inherits that, and would hold it open after the worker's end.
+        told, tell = os.pipe()
         with (self.home / "worker.err").open("ab") as errors:
             self._worker = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.wandb_worker", str(job)],
-                stdout=subprocess.PIPE,
+                [sys.executable, "-m", "tests.support.wandb_worker", str(job), str(tell)],
                 stderr=errors,
                 env=environment,
                 cwd=ROOT,
-                text=True,
+                pass_fds=(tell,),
                 start_new_session=True,
             )
-        self._reader = threading.Thread(target=self._read, args=(self._worker,), daemon=True)
+        os.close(tell)
+        self._reader = threading.Thread(target=self._read, args=(told,), daemon=True)
         self._reader.start()
         return self
 
@@ -124,22 +126,24 @@ class Supervisor:
                 self.kill()
                 self.start()
 
-    def _read(self, worker: subprocess.Popen[str]) -> None:
-        assert worker.stdout is not None
-        for text in worker.stdout:
-            said = json.loads(text)
-            self._beat = time.monotonic()
-            match said["what"]:
-                case "beat":
-                    self.beats += 1
-                case "child":
-                    self.children.append(said["pid"])
-                case "settled":
-                    self.settled[said["run"]] = said["rows"]
-                case "unavailable":
-                    self.reasons.append(said["why"])
-                case "done":
-                    self.is_done.set()
+    def _read(self, told: int) -> None:
+        with os.fdopen(told) as lines:
+            for text in lines:
+                self._hear(json.loads(text))
+
+    def _hear(self, said: dict[str, Any]) -> None:
+        self._beat = time.monotonic()
+        match said["what"]:
+            case "beat":
+                self.beats += 1
+            case "child":
+                self.children.append(said["pid"])
+            case "settled":
+                self.settled[said["run"]] = said["rows"]
+            case "unavailable":
+                self.reasons.append(said["why"])
+            case "done":
+                self.is_done.set()
 
     def kill(self, *, with_children: bool = True) -> None:
         """SIGKILL, to the worker and to what it announced."""
@@ -152,20 +156,18 @@ class Supervisor:
             if with_children and self._is_ours(pid):
                 os.kill(pid, signal.SIGKILL)
         worker.wait()
-        self._close_pipe()
+        self._hear_out()
 
-    def _close_pipe(self) -> None:
+    def _hear_out(self) -> None:
         if self._reader is not None:
             self._reader.join(10)
-        if self._worker is not None and self._worker.stdout is not None:
-            self._worker.stdout.close()
 
     def terminate(self) -> None:
         """Ask the worker to close its sinks and leave."""
         assert self._worker is not None
         self._worker.terminate()
         self._worker.wait(40)
-        self._close_pipe()
+        self._hear_out()
 
     @property
     def helper(self) -> int:

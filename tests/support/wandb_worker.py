@@ -1,8 +1,8 @@
 """A worker process that feeds the real W&B sink as the delivery loop does, from made-up journals.
 
-    python -m tests.support.wandb_worker JOB.json
+    python -m tests.support.wandb_worker JOB.json DESCRIPTOR
 
-Cursors are kept where the daemon keeps them. It tells its supervisor, one JSON object a line on stdout:
+Cursors are kept where the daemon keeps them. It tells its supervisor, one JSON object a line:
 `beat` (before each call to the sink), `child`, `settled`, `unavailable`, `done`. It leaves with 75 when the
 sink asks for a new process, and on SIGTERM after closing every sink.
 """
@@ -34,8 +34,8 @@ stopping = threading.Event()
 
 
 def say(what: str, **more: Any) -> None:
-    sys.stdout.write(json.dumps({"what": what, **more}) + "\n")
-    sys.stdout.flush()
+    line = json.dumps({"what": what, **more}) + "\n"
+    os.write(int(sys.argv[2]), line.encode())
 
 
 class Feed:
