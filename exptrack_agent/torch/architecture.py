@@ -3,7 +3,8 @@
     describe(model, sample_input)                 a dict; changes nothing and records nothing
     log_architecture(run, model, sample_input)    the table as text, the graph, the numbers into the summary
 
-A graph that cannot be had is a note in the result, never an exception. How it is traced: `graph.py`.
+A graph that cannot be had is a note in the result, never an exception. How it is traced:
+`graph.py`.
 """
 
 from __future__ import annotations
@@ -41,14 +42,15 @@ def describe(model: Any, sample_input: Any = None, *, flops: bool = False) -> di
 
     Args:
         model: a module; DDP and compiled ones are looked into.
-        sample_input: a tensor, a tuple (arguments) or a mapping (keyword arguments): one forward pass with it gives
-            the graph. The model is left as it was: buffers (BatchNorm), mode and random numbers.
+        sample_input: a tensor, a tuple (arguments) or a mapping (keyword arguments): one forward
+            pass with it gives the graph. The model is left as it was: buffers (BatchNorm), mode and
+            random numbers.
         flops: count the operations of one forward pass with `sample_input` (a second pass).
 
     Returns:
-        `text` (Markdown), `class`, `parameters`, `trainable` and `bytes` (numbers), `buffers_bytes`, `flops`
-        (None when not asked for, or unknown), `nodes` (name, op, inputs, shape of each; None without a graph), and
-        `notes` (what could not be found out, and why).
+        `text` (Markdown), `class`, `parameters`, `trainable` and `bytes` (numbers), `buffers_bytes`,
+        `flops` (None when not asked for, or unknown), `nodes` (name, op, inputs, shape of each; None
+        without a graph), and `notes` (what could not be found out, and why).
     """
     model = unwrapped(model)
     notes: list[str] = []

@@ -3,8 +3,8 @@
     log_gradients(run, model, step)                after backward (and unscale_), before the optimizer's step
     clip_gradients(run, model, max_norm, step)     the same and clipping, for what clipping alone would cost
 
-Call them once the gradients are what the optimizer will see: reduced over ranks, unscaled, accumulated. Hooks on
-parameters see other ones, so there are none here.
+Call them once the gradients are what the optimizer will see: reduced over ranks, unscaled,
+accumulated. Hooks on parameters see other ones, so there are none here.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def log_gradients(
     nan_inf: bool = True,
     histograms: bool = False,
 ) -> None:
-    """Record the gradients that stand in a model's parameters. Never waits for a device, never raises for a fault.
+    """Record the gradients that stand in a model's parameters. Never waits for a device.
 
     Args:
         run: from `exptrack_agent.init`.
@@ -121,7 +121,7 @@ def clip_gradients(
     return clip_and_measure(run, model, max_norm, step, norms=norms, nan_inf=nan_inf)[0]
 
 
-def clip_and_measure(  # noqa: PLR0913  # what a caller may say, and no object that would only carry it
+def clip_and_measure(
     run: Any, model: Any, max_norm: float, step: int | None, *, norms: bool, nan_inf: bool
 ) -> tuple[Any, Measured | None]:
     """`clip_gradients`, and what it measured (None: there were no gradients)."""
@@ -144,14 +144,13 @@ def gradients_of(model: Any) -> Named:
     return _named([(name, p) for name, p in named_parameters(model) if p.grad is not None])
 
 
-def measure(named: Named, *, scale: float = 1.0) -> Measured:
-    """One pass over gradients; those of a fused optimizer may still bear a loss scale."""
+def measure(named: Named, *, scale: Any = 1.0) -> Measured:
+    """One pass over gradients; those of a fused optimizer still bear the loss scale `scale`."""
     norms = norms_of(named.tensors)
-    if scale != 1.0:
-        norms = Norms(
-            [norm / scale for norm in norms.host],
-            [DeviceNorms(part.places, part.vector / scale) for part in norms.devices],
-        )
+    if not isinstance(scale, float) or scale != 1.0:
+        host = [norm / scale for norm in norms.host] if isinstance(scale, float) else norms.host
+        parts = [DeviceNorms(part.places, part.vector / scale) for part in norms.devices]
+        norms = Norms(host, parts)
     total = norms.total()
     clean = not isinstance(total, float) or math.isfinite(total)
     flagged = {} if clean and not norms.devices else nonfinite_of_flagged(named.tensors, norms.host)
@@ -161,7 +160,7 @@ def measure(named: Named, *, scale: float = 1.0) -> Measured:
 # --- to the run -----------------------------------------------------------------------------------
 
 
-def send(  # noqa: PLR0913  # what to send of it
+def send(
     run: Any,
     measured: Measured,
     step: int | None,
@@ -205,7 +204,7 @@ def clipping_row(total: float, limit: float | None) -> dict[str, Any]:
     }
 
 
-def _send_from_devices(  # noqa: PLR0913
+def _send_from_devices(
     run: Any,
     measured: Measured,
     step: int | None,

@@ -1,11 +1,11 @@
 """The graph of a model, seen in one real forward pass: which module's output went into which.
 
-A module that calls no other module is a node. What lies between (`+`, `F.relu`, `view`) is followed by a function
-mode: what a torch function returns comes from where its arguments came from. So a branch on data, a dict as output
-and a module that is called twice are all fine.
+A module that calls no other module is a node. What lies between (`+`, `F.relu`, `view`) is followed
+by a function mode: what a torch function returns comes from where its arguments came from. So a
+branch on data, a dict as output and a module that is called twice are all fine.
 
-The pass leaves no trace: modules are in eval mode meanwhile (by their flag, not by `eval()`, which models override),
-buffers are put back, and so are all random numbers.
+The pass leaves no trace: modules are in eval mode meanwhile (by their flag, not by `eval()`, which
+models override), buffers are put back, and so are all random numbers.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _DEPTH = 6
 
 
 def trace(model: Any, sample_input: Any) -> list[dict[str, Any]]:
-    """Nodes in order of execution, each `{name, op, inputs, shape}`; the first are inputs, the last is the output."""
+    """Nodes `{name, op, inputs, shape}` in order of execution, from the inputs to the output."""
     arguments, keywords = unpacked(sample_input)
     recorder = _Recorder()
     with left_as_it_was(model), recorder.listening_to(model), torch.enable_grad():
-        # With gradients, since without them torch's encoder layers take a path that calls none of their modules.
+        # With gradients: without them torch's encoder layers take a path that calls no module.
         for name, value in _named_inputs(arguments, keywords):
             recorder.add_node(name, "Input", [], value)
         result = model(*arguments, **keywords)

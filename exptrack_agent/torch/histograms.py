@@ -1,10 +1,11 @@
-"""Histograms whose edges stand still: a bin is a few leading bits of the float, so nothing is sorted or searched.
+"""Histograms whose edges stand still: a bin is a few leading bits of the float.
 
-The upper bits of a float32 are its sign, its exponent and the first digits of its mantissa. Numbers that share them
-lie between two powers of two, or a quarter of that apart; counting them is one shift and one `bincount`. Large
-tensors get 4 bins an octave, small ones 1, and all small ones of a model are counted together. Sixteen octaves
-below the largest number are kept apart; what is smaller shares the bin around zero, so a histogram has at most
-129 bins. NaN and Inf are left out here (the norms tell of them).
+Nothing is sorted or searched: the upper bits of a float32 are its sign, its exponent and the first
+digits of its mantissa. Numbers that share them lie between two powers of two, or a quarter of that
+apart; counting them is one shift and one `bincount`. Large tensors get 4 bins an octave, small ones
+1, and all small ones of a model are counted together. Sixteen octaves below the largest number are
+kept apart; what is smaller shares the bin around zero, so a histogram has at most 129 bins. NaN and
+Inf are left out here (the norms tell of them).
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def _small_counts(tensors: list[Any]) -> Any:
 
 
 def binned(counts: Any, shift: int) -> Binned | None:
-    """From counts by leading bits to bins in order of value, between the first and the last that is not empty."""
+    """From counts by leading bits to bins in order of value, without the empty ends."""
     half = 1 << (31 - shift)
     finite = _FIRST_NONFINITE >> shift
     positive, negative = counts[:finite], counts[half : half + finite]

@@ -1,4 +1,4 @@
-"""How numbers computed here reach a run: at once from the CPU, by a slot from a device, and never as an exception."""
+"""How numbers reach a run: at once from the CPU, by a slot from a device, and never as an exception."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""L2 norms of many tensors in one pass, and exact counts of NaN and Inf where a norm says there are some.
+"""L2 norms of many tensors in one pass, and exact counts of NaN and Inf where a norm is not finite.
 
-On the CPU tensors of more than 4,096 numbers are read where they are, as numpy views; the others are copied into one
-buffer and summed in pieces, since what small tensors cost is the call and not the numbers. Neither opens a parallel
-region, which would cost milliseconds beside a training thread. What numpy does not know (half precision, strided
-tensors) and what stands on a device goes through torch; results of a device stay there, unread.
+On the CPU tensors of more than 4,096 numbers are read where they are, as numpy views; the others
+are copied into one buffer and summed in pieces, since what small tensors cost is the call and not
+the numbers. Neither opens a parallel region, which would cost milliseconds beside a training
+thread. What numpy does not know (half precision, strided tensors) and what stands on a device goes
+through torch; results of a device stay there, unread.
 
-A float32 sum of squares ends at 2e19 and loses what is below 1e-15, so a norm that is not finite, or next to
-nothing, is looked at again in float64: NaN and Inf are in the tensor, or the norm is.
+A float32 sum of squares ends at 2e19 and loses what is below 1e-15, so a norm that is not finite,
+or next to nothing, is looked at again in float64: NaN and Inf are in the tensor, or the norm is.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Norms(NamedTuple):
 
 
 def plain(tensor: Any) -> Any:
-    """The numbers of a tensor as a dense, real, local one: sparse by values, complex by parts, sharded by shard."""
+    """A tensor's numbers, dense, real and local: sparse by values, complex by parts, sharded by shard."""
     tensor = tensor.detach()
     if hasattr(tensor, "to_local"):
         tensor = tensor.to_local()
@@ -118,7 +119,7 @@ def nonfinite_of_flagged(tensors: Sequence[Any], norms: Sequence[float]) -> dict
 
 
 def nonfinite_on_device(tensors: Sequence[Any]) -> Any:
-    """Exact counts of all tensors of one device, as a tensor `[nan, inf]` there: two kernels a tensor, no wait."""
+    """Exact counts of all tensors of one device, as a tensor `[nan, inf]` there; no wait."""
     nan = [torch.isnan(tensor).sum() for tensor in tensors]
     inf = [torch.isinf(tensor).sum() for tensor in tensors]
     return torch.stack([torch.stack(nan).sum(), torch.stack(inf).sum()])
@@ -187,7 +188,7 @@ def _joined(parts: list[tuple[list[int], Any]]) -> DeviceNorms:
 
 
 class _Gatherer:
-    """A buffer with a view for each of a list of small tensors. Kept: making 2,000 views costs milliseconds."""
+    """A buffer and a view of it for each small tensor. Kept: 2,000 views take milliseconds to make."""
 
     def __init__(self, dtype: Any, shapes: Sequence[Any]) -> None:
         sizes = [math.prod(shape) for shape in shapes]
