@@ -20,6 +20,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from exptrack_daemon.errors import BatchRejected
 from exptrack_daemon.journal.entries import Entry, Event, Rows, RunInfo, Stream
+from exptrack_daemon.sinks.shown_names import ShownNames
 from exptrack_daemon.sinks.tensorboard import events, hparams
 from exptrack_daemon.sinks.tensorboard.arrays import to_numpy
 from exptrack_daemon.sinks.tensorboard.graphs import graph_of_nodes
@@ -31,6 +32,7 @@ from exptrack_daemon.sinks.tensorboard.markdown import (
     pairs_markdown,
     table_markdown,
 )
+from exptrack_daemon.sinks.tensorboard.options import names_of
 from exptrack_daemon.sinks.tensorboard.writer import Named, Pages, Writer
 from exptrack_proto.records import (
     Alert,
@@ -55,6 +57,7 @@ class Projection:
 
     def __init__(self, run: RunInfo, state: dict[str, Any] | None = None) -> None:
         self._run = run
+        self._names = ShownNames(names_of(run))
         self._pages: Pages = defaultdict(list)
         self._room = Room()
         self._writers: dict[str, Writer] = {}
@@ -94,14 +97,14 @@ class Projection:
         self._pending = None if state["pending"] is None else dict(state["pending"])
         for folder, saved in state["writers"].items():
             lanes = Lanes.from_state(folder, self._room, saved)
-            self._writers[folder] = Writer(lanes, self._pages, self._run.created_ns)
+            self._writers[folder] = Writer(lanes, self._pages, self._run.created_ns, self._names)
             self._writers[folder].restore(saved)
 
     def _writer(self, folder: str) -> Writer:
         self._states.pop(folder, None)
         if folder not in self._writers:
             lanes = Lanes(folder, self._room)
-            self._writers[folder] = Writer(lanes, self._pages, self._run.created_ns)
+            self._writers[folder] = Writer(lanes, self._pages, self._run.created_ns, self._names)
         return self._writers[folder]
 
     def _take_event(self, entry: Event, writer: Writer) -> None:

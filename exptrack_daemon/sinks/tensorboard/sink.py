@@ -17,8 +17,9 @@ from exptrack_daemon.errors import BatchRejected, HomeUnusable, SinkBroken, Sink
 from exptrack_daemon.files import Files, OsFiles
 from exptrack_daemon.journal.position import Position
 from exptrack_daemon.sinks.base import Batch, RunInfo, SavedState, Settled
-from exptrack_daemon.sinks.tensorboard.folders import claim_folder, file_name, holder
+from exptrack_daemon.sinks.tensorboard.folders import claim_place, file_name, holder
 from exptrack_daemon.sinks.tensorboard.lanes import MOST_LATE
+from exptrack_daemon.sinks.tensorboard.options import place_of
 from exptrack_daemon.sinks.tensorboard.output import Output
 from exptrack_daemon.sinks.tensorboard.projection import Projection
 from exptrack_daemon.sinks.tensorboard.records import whole_bytes
@@ -181,7 +182,8 @@ def open_files(
         )
     try:
         folder = _find_folder(run, root, saved)
-        sink = TensorBoardSink(run, root, folder, files or OsFiles())
+        base = place_of(run).directory or root
+        sink = TensorBoardSink(run, base, folder, files or OsFiles())
         if saved is not None:
             sink.resume(saved)
         sink.cut_others()
@@ -193,10 +195,12 @@ def open_files(
 
 
 def _find_folder(run: RunInfo, root: Path, saved: SavedState | None) -> Path:
-    if saved is not None and holder(root / saved["folder"]) == run.run_id:
-        return root / str(saved["folder"])
+    place = place_of(run)
+    base = place.directory or root
+    if saved is not None and holder(base / saved["folder"]) == run.run_id:
+        return base / str(saved["folder"])
     # New, or removed by somebody since: then another run may have got the name meanwhile.
-    return claim_folder(root, run)
+    return claim_place(root, run, place)
 
 
 def _cut(files: Files, path: Path, size: int) -> None:

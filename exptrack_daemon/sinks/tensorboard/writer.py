@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from exptrack_daemon.journal.entries import Stream
+from exptrack_daemon.sinks.shown_names import ShownNames
 from exptrack_daemon.sinks.tensorboard import events
 from exptrack_daemon.sinks.tensorboard.events import RowShape, Value
 from exptrack_daemon.sinks.tensorboard.lanes import UNSEEN, Lane, Lanes
@@ -43,13 +44,16 @@ class _KeptShape:
 class Writer:
     """Turns rows and media of one writer into framed records, each in its folder."""
 
-    def __init__(self, lanes: Lanes, pages: Pages, opened_ns: int) -> None:
+    def __init__(
+        self, lanes: Lanes, pages: Pages, opened_ns: int, names: ShownNames | None = None
+    ) -> None:
         self.lanes = lanes
         self.last_step = 0
         """Of the newest attempt; where things without a step of their own stand."""
         self._attempt = 0
         self._straggling = False
         self._pages = pages
+        self._names = names or ShownNames()
         self._opened_ns = opened_ns
         self._shapes: dict[tuple[str, ...], _KeptShape] = {}
         self._kept_values = 0
@@ -98,7 +102,8 @@ class Writer:
             self._place_row(row, shape, data)
 
     def _keep_shape(self, names: tuple[str, ...]) -> _KeptShape:
-        shape = _KeptShape([self._resolve(name, "scalar") for name in names])
+        shown = self._names.shown_in_row(names)
+        shape = _KeptShape([self._resolve(name, "scalar") for name in shown])
         self._kept_values += shape.width
         if self._kept_values > _MOST_KEPT_VALUES:
             self._shapes.clear()
@@ -153,7 +158,7 @@ class Writer:
         self._settle_front()
         lanes, values = [], []
         for name, kind, value in named:
-            tag, key = self._resolve(name, kind)
+            tag, key = self._resolve(self._names.shown(name), kind)
             lanes.append(self._place(key, step))
             values.append(_tagged(value, tag))
         self._append_by_lane(lanes, values, step, time_ns)
@@ -163,7 +168,7 @@ class Writer:
     def write_note(self, name: str, markdown: str, time_ns: int) -> None:
         """A text without a step: at the latest one, or just past the note before."""
         self._settle_front()
-        _, key = self._resolve(name, "text")
+        _, key = self._resolve(self._names.shown(name), "text")
         top = UNSEEN if key is None else self.lanes.main.tops[key]
         step = min(max(self.last_step, top + 1), MAX_STEP)
         self.write_values([(name, "text", events.text(markdown))], step, time_ns, own_step=False)
