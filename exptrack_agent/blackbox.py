@@ -8,6 +8,11 @@ spool on disk, and full segments give their memory back.
 Bookkeeping is in *spans*: consecutive items that travel as one frame. The writer closes the open span of
 rows at a fence (every 128 KiB), before an event, and at a segment's end; the courier closes it on each
 round. So nobody ever searches for the border of a row.
+
+Who may touch what: the writer, with the run's lock, the active segment and `open_spans`; the courier alone
+full segments, spares and the spool. Where both meet (`_full`, `_spares`, `spans`, `active`) each step is one
+operation of a deque or one assignment. A signal may come at any call and raise: what belongs together is
+therefore assigned without a call in between.
 """
 
 from __future__ import annotations
@@ -37,6 +42,11 @@ FENCE_BYTES = 128 * 1024
 
 
 _SPARES = 2
+_LAST_WORD_BYTES = 4096
+
+
+class SpanGone(Exception):
+    """What a span held is not there any more: somebody removed the spool."""
 
 
 class Segment:
@@ -74,18 +84,32 @@ class Segment:
         return self.memory[: HEADER_CELLS * 8].cast("Q")
 
     def read(self, start: int, end: int) -> bytes | memoryview:
-        """Bytes from memory, or from the copy on disk."""
+        """Bytes from memory, or from the copy on disk.
+
+        Raises:
+            SpanGone: the copy is not there, or too short.
+        """
         if self.memory is not None:
             return self.memory[start:end]
         assert self.copy is not None
-        with self.copy.open("rb") as file:
-            return os.pread(file.fileno(), end - start, start)
+        try:
+            with self.copy.open("rb") as file:
+                data = os.pread(file.fileno(), end - start, start)
+        except FileNotFoundError as error:
+            raise SpanGone(f"{self.copy} is gone") from error
+        if len(data) < end - start:
+            raise SpanGone(f"{self.copy} is too short")
+        return data
 
 
 class Span:
-    """Consecutive items of one kind in one segment: exactly one frame."""
+    """Consecutive items of one kind in one segment: exactly one frame.
 
-    __slots__ = ("first", "items", "kind", "segment", "start", "stop")
+    Attributes:
+        since: the first sequence it accounts for: its own first, or, of a ledger entry, the first it names.
+    """
+
+    __slots__ = ("first", "items", "kind", "segment", "since", "start", "stop")
 
     def __init__(  # six facts, made in one place
         self, segment: Segment, start: int, stop: int, first: int, items: int, kind: Kind
@@ -93,7 +117,7 @@ class Span:
         self.segment = segment
         self.start = start
         self.stop = stop
-        self.first = first
+        self.first = self.since = first
         self.items = items
         self.kind = kind
 
@@ -126,84 +150,108 @@ class Places:
 
 
 class BoxState:
-    """What a box holds, for `Run.stats`: bytes in memory and on disk, and why the spool takes no more."""
+    """What a box holds on disk, for `Run.stats`, and why spool or shared memory take no more."""
 
-    __slots__ = ("memory_bytes", "spool_refused", "spooled_bytes")
+    __slots__ = ("memory_refused", "spool_refused", "spooled_bytes")
 
     def __init__(self) -> None:
-        self.memory_bytes = 0
         self.spooled_bytes = 0
         self.spool_refused = ""
+        self.memory_refused = ""
+        """Why some segment stands where a kill would lose it, or ""."""
 
 
 class BlackBox:
     """Segments of one stream. The methods under "writer" are called with the run's lock held."""
 
     def __init__(self, run_id: str, stream: bytes, places: Places, limits: BoxLimits) -> None:
+        """Make the folders, and the first segment.
+
+        Raises:
+            OSError: there is no room for it; nothing is left behind.
+        """
         self.run_id = run_id
         self.stream = stream
         self.limits = limits
         self.state = BoxState()
         self.spans: deque[Span] = deque()
         """Closed spans that the courier has not taken yet."""
+        self.span_start = DATA_OFFSET
+        """Where the open span of rows begins, and …"""
+        self.span_first = 0
+        """… the sequence of its first row."""
         self._places = places
         self._spares: deque[Segment] = deque()
         self._full: deque[Segment] = deque()
         self._next_number = 0
-        self._span_start = DATA_OFFSET
-        self._span_first = 0
-        self._owner: int | None = None
+        self._owners: list[int] = []
         self._own_places()
-        self.active = self._activate(self._new_segment(), 0)
+        try:
+            self.active = self._new_segment()
+        except OSError:
+            self._abandon()
+            raise
+        self._prepare(self.active, 0)
+        self._next_number = 1
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of all segments in memory."""
+        segments = (self.active, *self._full, *self._spares)
+        return sum(segment.size for segment in segments if segment.memory is not None)
 
     # --- writer ---------------------------------------------------------------------------------
 
     def close_rows(self, head: int, sequence: int) -> None:
         """Close the open span of rows, if it holds any, at `head`, before item `sequence`."""
-        if sequence > self._span_first:
-            self._close(head, sequence, Kind.ROWS)
-
-    def close_item(self, head: int, sequence: int, kind: Kind) -> None:
-        """Close a span that holds the one item just written."""
-        self._close(head, sequence, kind)
+        if sequence <= self.span_first:
+            return
+        active, first = self.active, self.span_first
+        span = Span(active, self.span_start, head, first, sequence - first, Kind.ROWS)
+        active.open_spans += 1
+        self.span_start, self.span_first = head, sequence
+        self.spans.append(span)
 
     def acknowledge(self, span: Span) -> None:
         """A span is durable elsewhere; `give_back` frees its segment when it was the last one."""
         span.segment.open_spans -= 1
 
-    def turn(self, sequence: int) -> Segment | None:
-        """Leave the active segment for a new one, whose first item is `sequence`; None: there is no room."""
-        spare = self._spares.popleft() if self._spares else self._burst()
+    def turn(self, sequence: int, *, last_word: bool = False) -> Segment | None:
+        """Leave the active segment for a new one, whose first item is `sequence`; None: there is no room.
+
+        Args:
+            sequence: of the next item; all before it are in closed spans.
+            last_word: a small segment will do, and is made beyond the limits: the run ends.
+        """
+        spare = self._spares.popleft() if self._spares else self._burst(last_word=last_word)
         if spare is None:
             return None
-        self._full.append(self.active)
-        self.active = self._activate(spare, sequence)
-        return self.active
+        self._prepare(spare, sequence)
+        old = self.active
+        self.active = spare
+        self.span_start, self.span_first = DATA_OFFSET, sequence
+        self._next_number += 1
+        self._full.append(old)
+        return spare
 
-    def _close(self, head: int, sequence: int, kind: Kind) -> None:
-        span = Span(
-            self.active, self._span_start, head, self._span_first, sequence - self._span_first, kind
-        )
-        self.active.open_spans += 1
-        self.spans.append(span)
-        self._span_start, self._span_first = head, sequence
-
-    def _activate(self, segment: Segment, sequence: int) -> Segment:
+    def _prepare(self, segment: Segment, sequence: int) -> None:
         cells = segment.cells
         segment.number = self._next_number
         cells[CELL_NUMBER] = segment.number
         cells[CELL_FIRST] = sequence
         cells[CELL_HEAD] = DATA_OFFSET  # last: a head makes the cells before it valid
-        self._next_number += 1
-        self._span_start, self._span_first = DATA_OFFSET, sequence
-        return segment
 
-    def _burst(self) -> Segment | None:
+    def _burst(self, *, last_word: bool) -> Segment | None:
         """A further segment in memory, made on the training thread because the courier was not in time."""
-        if len(self._full) >= self.limits.burst_segments:
+        if len(self._full) >= self.limits.burst_segments and not last_word:
             return None
+        size = _LAST_WORD_BYTES if last_word else self.limits.segment_bytes
         try:
-            return self._new_segment()
+            return self._new_segment(size)
+        except OSError as error:
+            self.state.memory_refused = error.strerror or str(error)
+        try:
+            return self._new_segment(size, anonymous=True)
         except OSError:
             return None
 
@@ -238,7 +286,7 @@ class BlackBox:
             segment = self._full.popleft()
             if segment.copy is not None:
                 self.state.spooled_bytes -= segment.copied
-                segment.copy.unlink(missing_ok=True)
+                _unlink(segment.copy)
             if segment.memory is not None:
                 self._recycle(segment)
         for segment in tuple(self._full):  # a copy: the writer may append meanwhile
@@ -254,12 +302,11 @@ class BlackBox:
     def _recycle(self, segment: Segment) -> None:
         assert segment.memory is not None
         segment.cells[CELL_HEAD] = 0
-        if len(self._spares) < _SPARES and segment.size == self.limits.segment_bytes:
+        kept = segment.path is not None or self._places.ring is None
+        if kept and len(self._spares) < _SPARES and segment.size == self.limits.segment_bytes:
             self._spares.append(Segment(segment.path, segment.memory))
-            return
-        self.state.memory_bytes -= segment.size
-        if segment.path is not None:
-            segment.path.unlink(missing_ok=True)
+        elif segment.path is not None:
+            _unlink(segment.path)
 
     def _copy(self, segment: Segment) -> None:
         """Bring the segment's copy in the spool up to its head: new items first, the head after them."""
@@ -272,7 +319,7 @@ class BlackBox:
         if self.state.spooled_bytes + head - segment.copied > self.limits.spool_bytes:
             raise OSError(0, f"the spool holds its {self.limits.spool_bytes} bytes")
         path = segment.copy or self._places.spool / f"{segment.number:08d}{SUFFIX}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = self._open_copy(path, segment)
         try:
             self._check_room(descriptor)
             if segment.copied == 0:
@@ -286,6 +333,21 @@ class BlackBox:
         self.state.spooled_bytes += head - segment.copied
         segment.copy, segment.copied = path, head
 
+    def _open_copy(self, path: Path, segment: Segment) -> int:
+        """The copy's file. One that somebody removed is begun anew, as long as its items are in memory."""
+        flags = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        if segment.copied:
+            try:
+                return os.open(path, flags)
+            except FileNotFoundError:
+                self.state.spooled_bytes -= segment.copied
+                segment.copied = 0
+        try:
+            return os.open(path, flags | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            self._own(path.parent)
+            return os.open(path, flags | os.O_CREAT, 0o600)
+
     def _check_room(self, descriptor: int) -> None:
         disk = os.fstatvfs(descriptor)
         if disk.f_bavail * disk.f_frsize < self.limits.keep_free_bytes:
@@ -293,19 +355,30 @@ class BlackBox:
 
     # --- life -----------------------------------------------------------------------------------
 
-    def close(self, *, keep: bool) -> None:
-        """Let go of the box. `keep`: items are left in it; a daemon, or `exptrack recover`, takes them."""
+    def close(self, *, keep: bool) -> bool:
+        """Let go of the box. `keep`: items are left in it; a daemon, or `exptrack recover`, takes them.
+
+        Returns:
+            False if some of them stand nowhere but in this process's memory, and end with it.
+        """
         if keep:
             self.spool()
+        is_safe = not keep or not self._is_volatile()
         if not keep or self._is_spooled():
             _remove_folder(self._places.ring)
         if not keep:
             _remove_folder(self._places.spool)
-        if self._owner is not None:
+        while self._owners:
             os.close(
-                self._owner
-            )  # the record lock goes with it: from now on this stream has no owner
-            self._owner = None
+                self._owners.pop()
+            )  # the record lock goes with it: now this stream has no owner
+        return is_safe
+
+    def _is_volatile(self) -> bool:
+        return any(
+            segment.path is None and segment.open_spans and segment.copied != segment.head
+            for segment in (*self._full, self.active)
+        )
 
     def _is_spooled(self) -> bool:
         """Everything that is not acknowledged stands on disk too."""
@@ -315,7 +388,7 @@ class BlackBox:
         )
 
     def _own_places(self) -> None:
-        """Make the folders and lock the owner's file, before anybody can see them."""
+        """Make the folders and lock the owner's files, before anybody can see them."""
         for name in ("ring", "spool"):
             final: Path | None = getattr(self._places, name)
             if final is None:
@@ -326,27 +399,48 @@ class BlackBox:
                 setattr(self._places, name, None)
 
     def _own(self, final: Path) -> None:
-        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Each folder has a lock of its own: whoever removes one must not make the other look orphaned."""
+        make_private_folder(final.parent)
         hidden = final.with_name(f".{final.name}.new")
         hidden.mkdir(mode=0o700, exist_ok=True)
-        if self._owner is None:
-            lock = hidden / OWNER_LOCK
-            self._owner = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.lockf(self._owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        hidden.rename(final)
+        try:
+            lock = os.open(hidden / OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._owners.append(lock)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hidden.rename(final)
+        except OSError:
+            _remove_folder(hidden)
+            raise
 
-    def _new_segment(self) -> Segment:
-        size = self.limits.segment_bytes
+    def _abandon(self) -> None:
+        """Leave nothing behind of a box that could not be made."""
+        _remove_folder(self._places.ring)
+        _remove_folder(self._places.spool)
+        while self._owners:
+            os.close(self._owners.pop())
+
+    def _new_segment(self, size: int = 0, *, anonymous: bool = False) -> Segment:
+        size = size or self.limits.segment_bytes
         path = (
             None
-            if self._places.ring is None
+            if self._places.ring is None or anonymous
             else self._places.ring / f"{os.urandom(8).hex()}{SUFFIX}"
         )
         memory = _map_file(path, size) if path is not None else memoryview(mmap.mmap(-1, size))
         segment = Segment(path, memory)
         write_header(segment.cells, self.run_id, self.stream)
-        self.state.memory_bytes += size
         return segment
+
+
+def make_private_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for this user only."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        return
+    except FileNotFoundError:
+        make_private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
 
 
 def _map_file(path: Path, size: int) -> memoryview:
@@ -374,10 +468,16 @@ def _write_at(descriptor: int, data: memoryview, offset: int, *, clear_head: boo
         data, offset = data[written:], offset + written
 
 
+def _unlink(path: Path) -> None:
+    """Away with it. If it cannot be (a disk turned read-only), the daemon knows its items already."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
 def _remove_folder(folder: Path | None) -> None:
     if folder is None:
         return
     with contextlib.suppress(OSError):
-        for path in folder.iterdir():
+        for path in sorted(folder.iterdir(), key=lambda path: path.name == OWNER_LOCK):
             path.unlink(missing_ok=True)
         folder.rmdir()

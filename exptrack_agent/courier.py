@@ -5,17 +5,25 @@ durable is heard over a DEALER. An item stays in its box until it is acknowledge
 doubt is simply sent again, and the daemon knows by stream and sequence what it already has.
 
 `Lane` decides (pure: no sockets, no clock); `Courier` acts. Each round holds the GIL for well under 1 ms.
+
+Lock order: a courier's mutex, then a run's lock, then a lane's progress. Training never takes the mutex but
+in `init` and `finish`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
 import threading
 import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from exptrack_agent import launch
+from exptrack_agent.blackbox import SpanGone
 from exptrack_agent.notices import say_once
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
@@ -37,6 +45,7 @@ MOST_RESEND_S = 8.0
 SILENCE_S = 2.0
 """A daemon that was not heard for so long counts as away: rows go to the spool."""
 SPOOL_EVERY_S = 1.0
+_PAUSE_S = 1.0
 
 
 class Lane:
@@ -48,10 +57,13 @@ class Lane:
         self.to_send: deque[Span] = deque()
         self.under_way: deque[Span] = deque()
         self.acknowledged = 0
-        """All items before this sequence are durable."""
+        """All items before this sequence are durable, or stand in the ledger."""
+        self.delivered = 0
+        """Items that are durable."""
         self.progress = threading.Condition()
         self._boot = ""
-        self._began_at = now
+        self._gone_before = 0
+        self._waiting_since = now
         self._bytes_under_way = 0
         self._heard_at = float("-inf")
         self._asked_at = float("-inf")
@@ -60,19 +72,21 @@ class Lane:
 
     @property
     def first(self) -> int:
-        """The first sequence that can still be sent."""
+        """The first sequence that can still be sent, or that an entry of the ledger will account for."""
         spans = self.under_way or self.to_send
-        return spans[0].first if spans else self.acknowledged
+        return spans[0].since if spans else max(self.acknowledged, self._gone_before)
 
     @property
     def is_empty(self) -> bool:
         """Nothing waits to be sent or acknowledged."""
         return not self.to_send and not self.under_way
 
-    def collect(self) -> None:
+    def collect(self, now: float) -> None:
         """Take what was logged since the last round."""
         self.run.close_rows()
         spans = self.box.spans
+        if spans and self.is_empty:
+            self._waiting_since = now
         while spans:
             self.to_send.append(spans.popleft())
 
@@ -89,6 +103,16 @@ class Lane:
             self._moved_at = now
         self.under_way.append(span)
         self._bytes_under_way += span.size
+
+    def give_up(self) -> Span:
+        """The span that `next_span` gave does not exist any more: it is lost, and the daemon shall know."""
+        span = self.to_send.popleft()
+        with self.run.lock:
+            self.box.acknowledge(span)
+            self.run.dropped += span.items
+        self._gone_before = span.end
+        self._asked_at = float("-inf")
+        return span
 
     def heard(self, ack: Ack, now: float) -> None:
         """The daemon said how far it is."""
@@ -120,7 +144,7 @@ class Lane:
 
     def is_cut_off(self, now: float) -> bool:
         """Items wait, and the daemon was not heard for a while."""
-        return not self.is_empty and now - max(self._heard_at, self._began_at) > SILENCE_S
+        return not self.is_empty and now - max(self._heard_at, self._waiting_since) > SILENCE_S
 
     def _release(self, sequence: int) -> bool:
         done: list[Span] = []
@@ -137,6 +161,7 @@ class Lane:
         self._bytes_under_way = sum(span.size for span in self.under_way)
         self.box.give_back()
         with self.progress:
+            self.delivered += sum(span.items for span in done)
             self.acknowledged = done[-1].end
             self.progress.notify_all()
         return True
@@ -148,10 +173,50 @@ class Lane:
         self._moved_at = now
 
 
+class Bell:
+    """Wakes a thread that waits for sockets; `ring` may be called from any thread, at any time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.reader = self._writer = -1
+        with contextlib.suppress(OSError):  # no descriptors left: it is just not heard
+            self.reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def ring(self) -> None:
+        """End the wait, or the next one."""
+        with self._lock, contextlib.suppress(OSError):
+            os.write(self._writer, b"!")
+
+    def wait(self, timeout_s: float) -> None:
+        """Until somebody rings, at most so long."""
+        poll = select.poll()
+        if self.reader >= 0:
+            poll.register(self.reader, select.POLLIN)
+        poll.poll(round(timeout_s * 1000))
+
+    def hush(self) -> None:
+        """Forget that it was rung."""
+        with contextlib.suppress(OSError):
+            os.read(self.reader, 4_096)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        with self._lock:
+            for descriptor in (self.reader, self._writer):
+                with contextlib.suppress(OSError):
+                    os.close(descriptor)
+            self.reader = self._writer = -1
+
+
 class Courier:
     """Carries the lanes of one process to the daemon of one home."""
 
     def __init__(self, home: Path) -> None:
+        """Start the thread.
+
+        Raises:
+            RuntimeError: the system gives no further thread.
+        """
         self.home = home
         self.mutex = threading.Lock()
         """Held during a round; hold it to add or remove a lane."""
@@ -159,9 +224,10 @@ class Courier:
         self._offline: set[bytes] = set()
         self._wire: Wire | None = None
         self._beacon: dict[str, Any] = {}
-        self._beacon_at = 0.0
+        self._beacon_at = float("-inf")
         self._spooled_at = 0.0
         self._busy_until = 0.0
+        self._bell = Bell()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="exptrack-courier", daemon=True)
         self._thread.start()
@@ -172,14 +238,27 @@ class Courier:
             self._lanes[lane.box.stream] = lane
             if offline:
                 self._offline.add(lane.box.stream)
+        self._bell.ring()
 
-    def remove(self, lane: Lane) -> bool:
-        """Stop carrying a lane; True when all of it was acknowledged. The box is the caller's again."""
-        with self.mutex:
+    def hurry(self) -> None:
+        """Somebody waits: begin the next round now."""
+        self._bell.ring()
+
+    def remove(self, lane: Lane, timeout_s: float = 5.0) -> bool | None:
+        """Stop carrying a lane; True when all of it was acknowledged. The box is the caller's again.
+
+        Returns:
+            None: a round hangs, as it does on a disk that does not answer; the box stays the courier's.
+        """
+        if not self.mutex.acquire(timeout=timeout_s):
+            return None
+        try:
             self._lanes.pop(lane.box.stream, None)
             self._offline.discard(lane.box.stream)
-            lane.collect()
+            lane.collect(time.monotonic())
             return lane.is_empty
+        finally:
+            self.mutex.release()
 
     @property
     def is_idle(self) -> bool:
@@ -189,6 +268,7 @@ class Courier:
     def stop(self) -> None:
         """End the thread and close the sockets."""
         self._stop.set()
+        self._bell.ring()
         self._thread.join(timeout=2)
 
     # --- the thread -----------------------------------------------------------------------------
@@ -204,15 +284,17 @@ class Courier:
                     f"courier {type(error).__name__}", f"sending paused for a second: {error!r}"
                 )
                 self._disconnect()
-                self._stop.wait(1.0)
+                self._stop.wait(_PAUSE_S)
         self._disconnect()
+        self._bell.close()
 
     def _wait(self) -> None:
         round_s = BUSY_ROUND_S if time.monotonic() < self._busy_until else IDLE_ROUND_S
         if self._wire is None:
-            self._stop.wait(round_s)
+            self._bell.wait(round_s)
         else:
             self._wire.wait(round_s)
+        self._bell.hush()
 
     def _round(self, now: float) -> None:
         self._listen(now)
@@ -220,7 +302,7 @@ class Courier:
         if wants_daemon and self._wire is None:
             self._find_daemon(now)
         for stream, lane in self._lanes.items():
-            lane.collect()
+            lane.collect(now)
             if not lane.is_empty:
                 self._busy_until = now + 1.0
             lane.box.refill()
@@ -230,6 +312,7 @@ class Courier:
         if now - self._spooled_at > SPOOL_EVERY_S:
             self._spooled_at = now
             self._spool(now)
+            launch.reap()
 
     def _carry(self, lane: Lane, now: float) -> None:
         if self._wire is None:
@@ -242,7 +325,13 @@ class Courier:
             if lane.is_cut_off(now):
                 self._find_daemon(now)  # a new one may have taken its place elsewhere
         while (span := lane.next_span()) is not None:
-            if not self._wire.send_frame(span.frame(box.run_id, box.stream)):
+            try:
+                frame = span.frame(box.run_id, box.stream)
+            except SpanGone as error:
+                gone = lane.give_up()
+                say_once("gone", f"{gone.items} rows are lost: {error} (the run's ledger has them)")
+                continue
+            if not self._wire.send_frame(frame):
                 return
             lane.sent(now)
 
@@ -290,7 +379,7 @@ class Courier:
         beacon = read_beacon(self.home)
         if beacon is None or beacon == self._beacon:
             return
-        if beacon.get("format", 0) != FORMAT_VERSION:
+        if beacon.get("format") != FORMAT_VERSION:
             say_once(
                 "daemon version",
                 f"the daemon of {self.home} speaks format {beacon.get('format')}, this agent"
@@ -300,7 +389,7 @@ class Courier:
         self._disconnect()
         from exptrack_agent.wire import Wire  # here, on this thread: ZeroMQ takes 20 ms to import
 
-        self._wire = Wire(beacon["frames"], beacon["control"])
+        self._wire = Wire(beacon["frames"], beacon["control"], self._bell.reader)
         self._beacon = beacon
 
     def _disconnect(self) -> None:
@@ -316,9 +405,15 @@ def read_beacon(home: Path) -> dict[str, Any] | None:
         beacon = json.loads((home / "daemon.json").read_bytes())
     except (OSError, ValueError):
         return None
-    return (
-        beacon if isinstance(beacon, dict) and "frames" in beacon and "control" in beacon else None
-    )
+    if not isinstance(beacon, dict):
+        return None
+    endpoints = (beacon.get("frames"), beacon.get("control"))
+    if not all(isinstance(name, str) and name.startswith(_TRANSPORTS) for name in endpoints):
+        return None
+    return beacon
+
+
+_TRANSPORTS = ("ipc://", "tcp://")
 
 
 _couriers: dict[Path, Courier] = {}
@@ -326,7 +421,11 @@ _couriers_lock = threading.Lock()
 
 
 def courier_for(home: Path) -> Courier:
-    """The one courier of this process for a home."""
+    """The one courier of this process for a home.
+
+    Raises:
+        RuntimeError: it needs a thread, and the system gives none.
+    """
     with _couriers_lock:
         courier = _couriers.get(home)
         if courier is None:

@@ -5,26 +5,34 @@ Nothing here waits: rows are safe in the black box meanwhile, and the courier fi
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from exptrack_agent.blackbox import make_private_folder
 from exptrack_agent.notices import say_once
-
-if TYPE_CHECKING:
-    import subprocess
 
 DAEMON_LOCK = "daemon.lock"
 _LAUNCH_LOCK = "launch.lock"
+_LAUNCH_TRIES = 3
 _PARTS = ("exptrack_daemon", "msgspec", "psutil")
 
 
 def daemon_is_running(home: Path) -> bool:
     """Whether some process holds the home's daemon lock. Touches nothing."""
+    return _is_held(home / DAEMON_LOCK)
+
+
+def daemon_is_near(home: Path) -> bool:
+    """Whether a daemon is running, or being started by an agent: worth waiting for."""
+    return _is_held(home / DAEMON_LOCK) or _is_held(home / _LAUNCH_LOCK)
+
+
+def _is_held(path: Path) -> bool:
     try:
-        descriptor = os.open(home / DAEMON_LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -37,12 +45,10 @@ def daemon_is_running(home: Path) -> bool:
 
 
 def ensure_daemon(home: Path) -> None:
-    """Start a daemon if none runs; says once why, when it cannot."""
+    """Start a daemon if none runs; says once why, when it cannot. Raises nothing."""
     if daemon_is_running(home):
         return
-    import importlib.util  # here and below: only a start needs them
-
-    if any(importlib.util.find_spec(part) is None for part in _PARTS):
+    if not _is_installed():
         say_once(
             "no daemon",
             f"the daemon is not installed here, so rows are kept in {home}/spool;"
@@ -51,19 +57,39 @@ def ensure_daemon(home: Path) -> None:
         return
     try:
         _start_as_winner(home)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001  # whatever a strange machine has in store: training goes on
         say_once("launch", f"the daemon was not started ({error}); rows are kept in {home}/spool")
 
 
-def _start_as_winner(home: Path) -> None:
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(home / _LAUNCH_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _is_installed() -> bool:
+    import importlib.util  # here, since only a start needs it
+
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        return all(importlib.util.find_spec(part) is not None for part in _PARTS)
+    except (ImportError, ValueError):  # a module put into `sys.modules` by hand
+        return False
+
+
+def reap() -> None:
+    """Let go of daemons that this process started and that have ended, so that no zombie stays."""
+    for pid in tuple(_started):
+        with contextlib.suppress(
+            ChildProcessError
+        ):  # reaped by the program, or not our child (a fork)
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                continue
+        _started.remove(pid)
+
+
+def _start_as_winner(home: Path) -> None:
+    make_private_folder(home)
+    lock = os.open(home / _LAUNCH_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    if not _win(lock):
         os.close(lock)
         return  # somebody else is starting it
     try:
+        if daemon_is_running(home):
+            return  # it came up since we looked
         log = os.open(
             home / "daemon.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
         )
@@ -75,6 +101,15 @@ def _start_as_winner(home: Path) -> None:
         os.close(lock)  # the daemon inherited it, and lets go of it when it is up
 
 
+def _win(lock: int) -> bool:
+    for _ in range(_LAUNCH_TRIES):  # a process that only looks holds it for a moment, too
+        with contextlib.suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        os.sched_yield()
+    return False
+
+
 def _spawn(home: Path, lock: int, log: int) -> None:
     import subprocess
 
@@ -82,6 +117,8 @@ def _spawn(home: Path, lock: int, log: int) -> None:
     environ |= {
         "PYTHONSAFEPATH": "1"
     }  # nothing in the user's folder may shadow a module of the daemon
+    if not sys.executable:
+        raise OSError(0, "this program does not know its Python")
     module = [sys.executable, "-m", "exptrack_daemon.supervisor", "--home", str(home)]
     process = subprocess.Popen(
         [*module, "--autostarted", "--launch-lock", str(lock)],
@@ -93,10 +130,11 @@ def _spawn(home: Path, lock: int, log: int) -> None:
         env=environ,
         cwd="/",
     )
-    _started.append(process)  # not waited for: it outlives this process
+    _started.append(process.pid)
+    process.returncode = 0  # not waited for, since it outlives this process: no warning at its end
 
 
-_started: list[subprocess.Popen[bytes]] = []
+_started: list[int] = []
 
 _OURS = frozenset(["WANDB_SERVICE", "RANK", "LOCAL_RANK", "WORLD_SIZE", "CUDA_VISIBLE_DEVICES"])
 """What belongs to this training process and would mislead the daemon or its sinks."""

@@ -4,7 +4,7 @@ What it costs is what training pays, so the plain case runs straight through `Ro
 those of the last row, the values are floats, the row fits. Everything odd leaves it by a method that says
 what is odd.
 
-Two rules hold it together:
+Four rules hold it together:
 
 - The bytes are stored first and the head is published after them, by one aligned 8-byte store: a kill at any
   instruction leaves whole rows only.
@@ -12,33 +12,71 @@ Two rules hold it together:
   between (CPython looks for signals at calls and jumps back). The lock keeps other threads out; it is
   re-entrant, so that such a handler cannot dead-lock. While a value's own code runs inside the packer, a
   nested `log()` gets the other packer: a packer in use must not be entered.
+- What takes more than an append (`_place`) does call; an item that a handler logs meanwhile waits in line.
+- msgpack packs more than a row may hold (lists, bytes, deep mappings), and the daemon would have to refuse
+  the whole row. So a row is looked through whenever its size is not that of the last good one.
+
+Words to the user go out after the lock is free: a log handler may itself wait for a thread that logs.
 """
 
 from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter_ns, time_ns
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgpack
 
-from exptrack_agent.blackbox import FENCE_BYTES, BlackBox
+from exptrack_agent.blackbox import FENCE_BYTES, BlackBox, Segment, Span
 from exptrack_agent.errors import Misuse
 from exptrack_agent.notices import say_once
-from exptrack_agent.values import NotScalar, clean_text, coerce_scalar, flat_names, plain_values
+from exptrack_agent.values import (
+    PACKED_BUT_NO_SCALAR,
+    PLAIN_KINDS,
+    NotScalar,
+    coerce_scalar,
+    flat_names,
+    is_on_accelerator,
+    is_sound,
+    plain_values,
+    shown,
+)
 from exptrack_proto.frame import Kind
 from exptrack_proto.limits import (
+    KIB,
+    MAX_FRAME_BYTES,
     MAX_METRICS_PER_ROW,
     MAX_NAME_CHARS,
     MAX_ROW_BYTES,
     MAX_STEP,
+    MIB,
     MIN_STEP,
 )
 from exptrack_proto.ring import CELL_HEAD
 
+MAX_ITEM_BYTES = MAX_FRAME_BYTES - KIB
+"""An item that is no row travels in a frame of its own, whose header takes its room."""
+
 _SAMPLES = 4096
+_MOST_NAME_SETS = 256
+_MOST_REMEMBERED_BYTES = 8 * MIB
+_MOST_KINDS = 1_000
+
+
+class _Unsound(Exception):
+    """The packed row is none: it has to be taken apart."""
+
+
+class MediaValue(NamedTuple):
+    """A media object of a row, to be encoded when the lock is free: that may take long."""
+
+    name: str
+    value: Any
+    step: int
+    time_ns: int
 
 
 class RowLog:
@@ -50,27 +88,44 @@ class RowLog:
         """Why somebody asked this run to stop, or ""; training may look at it and obey."""
         self._strict = strict
         self._box = box
+        self._segment: Segment | None = None
         self._names: tuple[str, ...] = ()
-        self._next_step = 0
-        self._sequence = 0
+        self._slot: list[bytes] = [b""]
+        self._sound_size = self._good_size = -1
+        """Bytes of the last row that was looked through: another row of this size is not. The second stays
+        when a value's own code ran, which may have changed the row."""
+        self._kinds: set[type] = set(PLAIN_KINDS)
+        """Types of values that are numbers, or become such on their way."""
+        self._was_coerced = False
+        self._next_step = self._sequence = 0
         self._lost_since: int | None = None
         self._last_row: bytes = b""
-        self._rows_by_names: dict[tuple[str, ...], bytes] = {}
+        self._rows_by_names: dict[tuple[str, ...], list[bytes]] = {}
+        self._remembered_bytes = 0
         self._pack: Callable[[object], bytes] = msgpack.Packer(default=self._coerce).pack
         self._other_pack: Callable[[object], bytes] | None = msgpack.Packer(
             default=self._coerce
         ).pack
-        self._other_items = 0
         self._memory = self._cells = memoryview(b"")
-        self._head = 0
-        self._limit = -1
+        self._other_items = self._head = 0
+        self._fence = self._limit = -1
+        """The fence while an append will do; -1: everything goes through `_place`."""
+        self._waiting: deque[tuple[bytes, Kind]] = deque()
+        self._placing = False
+        self._ended = ""
+        """Why nothing is taken any more, or ""."""
+        self._words: dict[str, str] = {}
+        self._media_lock = threading.RLock()
+        """Keeps the pieces of one media object together, while rows may pass."""
         self.refused = 0
         """Values left out because the caller gave something that is no metric."""
         self.dropped = 0
         """Items lost for want of room; the run's ledger says which."""
         self.costs_ns: list[int] = []
         """What a sample of `log()` calls cost."""
-        self._enter_segment()
+        if box is not None:
+            self._enter_segment(box.active)
+            self._limit = self._fence
 
     # --- the hot path ---------------------------------------------------------------------------
 
@@ -84,7 +139,9 @@ class RowLog:
         """Rows that stand in the black box or have left it for the daemon."""
         return self._sequence - self._other_items - self.dropped
 
-    def log(self, data: Mapping[str, Any], step: int | None = None) -> None:
+    def log(  # noqa: C901, PLR0912  # the plain case pays for no call that it does not need
+        self, data: Mapping[str, Any], step: int | None = None
+    ) -> None:
         """Record values of metrics at a step; returns in about a microsecond and never blocks.
 
         Args:
@@ -99,41 +156,47 @@ class RowLog:
                 value is counted in `stats()`, and said once; all others of the call are kept.
         """
         with self.lock:
-            if type(data) is not dict:
-                given: object = data
-                if not isinstance(given, Mapping):
-                    self._refuse("mapping", f"log() takes a mapping of names to values, not {given!r:.60}")
-                    return
-                data = dict(given)
-            if step is None:
-                step = self._next_step
-            elif type(step) is not int or not MIN_STEP <= step <= MAX_STEP:
-                step = self._odd_step(step)
-            names = tuple(data)
-            if names != self._names:
-                data = self._other_names(data, names)
             try:
+                if type(data) is not dict:
+                    data = _as_dict(data)
+                if step is None:
+                    step = self._next_step
+                    if step > MAX_STEP:
+                        step = MAX_STEP
+                elif type(step) is not int or not MIN_STEP <= step <= MAX_STEP:
+                    step = self._odd_step(step)
+                names = tuple(data)
+                if names != self._names:
+                    data = self._other_names(data, names)
                 row = self._pack((step, time_ns(), data))
+                size = len(row)
+                if size != self._sound_size:
+                    self._look_through(data, size)
+            except Misuse:
+                raise
             except Exception:  # noqa: BLE001  # whatever a value's own code raises; `_odd` says it
-                self._odd(data, step)
-                return
-            size = len(row)
-            start = self._head
-            end = start + size
-            if end > self._limit:
-                self._place_row(row, data, step)
-                return
-            self._memory[start:end] = row
-            self._cells[CELL_HEAD] = end
-            self._head = end
-            self._sequence += 1
-            self._next_step = step + 1
-            self._last_row = row
+                media = self._odd(data, step)
+            else:
+                start = self._head
+                end = start + size
+                if end <= self._limit:
+                    self._memory[start:end] = row
+                    self._cells[CELL_HEAD] = end
+                    self._head = end
+                    self._sequence += 1
+                    self._next_step = step + 1
+                    self._last_row = row
+                    return
+                media = []
+                self._place_row(row, step)
+        for part in media:
+            self._put_media(part)
+        self._speak()
 
     def last_values(self) -> dict[str, Any]:
         """The last value of every metric (of the last 256 combinations of names), nested names joined."""
         with self.lock:
-            rows = [*self._rows_by_names.values(), self._last_row]
+            rows = [row for (row,) in self._rows_by_names.values()] + [self._last_row]
         values: dict[str, Any] = {}
         for _, _, row in sorted(
             (msgpack.unpackb(row) for row in rows if row), key=lambda row: row[1]
@@ -154,104 +217,186 @@ class RowLog:
 
     # --- placing bytes in the box ---------------------------------------------------------------
 
-    def _place_row(self, row: bytes, data: Mapping[str, Any], step: int) -> None:
-        """A row that does not fit before the fence: move the fence, turn the segment, split, or drop."""
-        if self._box is None:
-            return
-        if len(row) > MAX_ROW_BYTES:
-            self._split(data, step)
-            return
-        if self._make_room(len(row)):
-            self._store(row)
-            self._last_row = row
-        self._next_step = step + 1
-
     def put_item(self, packed: bytes, kind: Kind = Kind.EVENT) -> bool:
         """Store one packed item that is no row; False when it had to be dropped (the ledger has it)."""
         with self.lock:
-            if self._box is None or not self._make_room(len(packed)):
-                return False
-            self._box.close_rows(self._head, self._sequence)
-            self._store(packed)
-            self._box.close_item(self._head, self._sequence, kind)
-            self._other_items += 1
-            return True
+            return self._box is not None and self._place(packed, kind)
 
     def close_rows(self) -> None:
         """Let the courier have what was logged so far."""
         with self.lock:
-            if self._box is not None:
+            if self._box is not None and not self._placing:
                 self._box.close_rows(self._head, self._sequence)
 
-    def _store(self, packed: bytes) -> None:
+    def end(self, last: bytes, reason: str) -> BlackBox | None:
+        """Store a last item; from then on nothing is taken. Returns the box, which is the caller's now."""
+        with self.lock:
+            self._waiting.append((last, Kind.CLOSE))
+            while (
+                self._waiting
+            ):  # not by `_place`: a signal handler may end the run while an item is placed
+                self._settle(*self._waiting.popleft())
+            box, self._box, self._limit, self._ended = self._box, None, -1, reason
+            return box
+
+    def reset_after_fork(self) -> None:
+        """Forget everything that belongs to the parent, or that another thread had in hand."""
+        self.lock, self._media_lock = threading.RLock(), threading.RLock()
+        self._box, self._fence, self._limit, self._placing = None, -1, -1, False
+        self._pack = msgpack.Packer(default=self._coerce).pack
+        self._other_pack = None
+        self._waiting.clear()
+        self._words = {}
+
+    def _place_row(self, row: bytes, step: int) -> None:
+        """A row that does not fit before the fence, or is too large for one frame."""
+        self._next_step = step + 1
+        self._last_row = row
+        if self._box is None:
+            if self._ended:
+                self._refuse("finished", f"{self._ended}, so what is logged now is not recorded")
+            return
+        if len(row) <= MAX_ROW_BYTES:
+            self._place(row, Kind.ROWS)
+            return
+        for part in split_row(row):
+            if len(part) <= MAX_ROW_BYTES:
+                self._place(part, Kind.ROWS)
+                continue
+            name = next(iter(msgpack.unpackb(part)[2]))
+            self._refuse(
+                "size",
+                f"the value of {shown(name)} has more than {MAX_ROW_BYTES:,} bytes and was left out;"
+                " exptrack's Text keeps the beginning of a long text",
+            )
+
+    def _place(self, packed: bytes, kind: Kind) -> bool:
+        """Store an item in line with those that signal handlers log meanwhile; False: it was dropped."""
+        self._waiting.append((packed, kind))
+        if self._placing:
+            return True
+        dropped = self.dropped
+        self._placing, self._limit = True, -1
+        try:
+            while self._waiting:
+                self._settle(*self._waiting.popleft())
+            self._limit = (
+                self._fence
+            )  # no call since the line was seen empty, until `_placing` is off
+        finally:
+            self._placing = False
+        return self.dropped == dropped
+
+    def _settle(self, packed: bytes, kind: Kind) -> None:
+        """Store one item: before the fence, behind it, or in a further segment; else it is lost."""
+        box = self._box
+        if box is None:
+            return
+        if box.active is not self._segment:  # an interrupt came when it was turned
+            self._enter_segment(box.active)
+        if not self._make_room(box, len(packed), kind):
+            self._lose(box)
+            return
+        if kind is Kind.ROWS:
+            self._store(packed, len(packed))
+        else:
+            self._store_item(box, packed, kind)
+
+    def _make_room(self, box: BlackBox, size: int, kind: Kind) -> bool:
+        """Make `size` bytes fit at the head; False: there is no room anywhere."""
+        if self._lost_since is None:
+            if kind is Kind.ROWS and self._head + size <= self._fence:
+                return True
+            box.close_rows(self._head, self._sequence)
+            if self._head + size <= box.active.size:
+                self._fence = min(self._head + max(FENCE_BYTES, size), box.active.size)
+                return True
+        if box.turn(self._sequence, last_word=kind is Kind.CLOSE) is None:
+            return False
+        self._enter_segment(box.active)
+        self._warn_of_memory(box)
+        self._confess(box)
+        return True
+
+    def _enter_segment(self, segment: Segment) -> None:
+        """Begin to write at the start of the box's active segment."""
+        memory, cells = segment.memory, segment.cells
+        assert memory is not None
+        head = int(cells[CELL_HEAD])
+        fence = min(head + FENCE_BYTES, len(memory))
+        self._memory, self._cells, self._head, self._fence = memory, cells, head, fence
+        self._segment = segment
+
+    def _store(self, packed: bytes, size: int) -> None:
+        if self._box is None:  # a signal handler ended the run just now
+            return
         start = self._head
-        end = start + len(packed)
+        end = start + size
         self._memory[start:end] = packed
         self._cells[CELL_HEAD] = end
         self._head = end
         self._sequence += 1
 
-    def _make_room(self, size: int) -> bool:
-        """Make `size` bytes fit at the head; False: there is no room anywhere, one item is lost."""
-        assert self._box is not None
-        if self._lost_since is None:
-            self._box.close_rows(self._head, self._sequence)
-            if self._head + size <= self._box.active.size:
-                self._limit = min(self._head + max(FENCE_BYTES, size), self._box.active.size)
-                return True
-        sequence = self._sequence
-        if self._box.turn(sequence) is None:
-            self._lose()
-            return False
-        self._enter_segment()
-        if self._lost_since is not None:
-            self._confess(self._lost_since, sequence - 1)
-        return True
-
-    def _enter_segment(self) -> None:
-        """Begin to write at the start of the box's active segment (none: a run that keeps nothing)."""
-        if self._box is None:
-            self._limit = -1
+    def _store_item(
+        self, box: BlackBox, packed: bytes, kind: Kind, since: int | None = None
+    ) -> None:
+        """Store an item that is no row, and close its span: no call comes between the two."""
+        segment, start, first, size = box.active, self._head, self._sequence, len(packed)
+        end = start + size
+        span = Span(segment, start, end, first, 1, kind)
+        if self._box is None:  # a signal handler ended the run just now
             return
-        memory = self._box.active.memory
-        assert memory is not None
-        self._memory, self._cells = memory, self._box.active.cells
-        self._head = int(self._cells[CELL_HEAD])
-        self._limit = min(self._head + FENCE_BYTES, len(memory))
+        if since is not None:
+            span.since, self._lost_since = since, None
+        self._memory[start:end] = packed
+        self._cells[CELL_HEAD] = end
+        self._head = end
+        self._sequence += 1
+        self._other_items += 1
+        segment.open_spans += 1
+        box.span_start, box.span_first = end, first + 1
+        box.spans.append(span)
 
-    def _lose(self) -> None:
+    def _lose(self, box: BlackBox) -> None:
         """No room: this item's sequence is spent, so that the gap says exactly what is missing."""
         if self._lost_since is None:
             self._lost_since = self._sequence
-            self._limit = -1  # nothing more into this segment: its items stay consecutive
-            say_once(
-                "lost",
-                "rows are being dropped: no daemon takes them, and memory and spool are full;"
-                " start `exptrack daemon start` or free disk space (the loss is counted in the run)",
+            self._fence = -1  # nothing more into this segment: its items stay consecutive
+            self._words["lost"] = (
+                "rows are being dropped: no daemon takes them, and memory and spool are full"
+                f" ({box.state.spool_refused or box.state.memory_refused or 'their bounds'});"
+                " start `exptrack daemon start` or free disk space (the loss is counted in the run)"
             )
         self._sequence += 1
         self.dropped += 1
 
-    def _confess(self, first: int, last: int) -> None:
+    def _confess(self, box: BlackBox) -> None:
         """The first item after a loss says which sequences are missing, and why."""
-        assert self._box is not None
-        self._lost_since = None
-        reason = self._box.state.spool_refused or "memory and spool were full"
+        since = self._lost_since
+        if since is None:
+            return
+        reason = box.state.spool_refused or box.state.memory_refused or "memory and spool were full"
         loss = {
             "kind": "loss",
             "time_ns": time_ns(),
-            "first": first,
-            "last": last,
-            "reason": reason,
+            "first": since,
+            "last": self._sequence - 1,
+            "reason": reason[:MAX_NAME_CHARS],
         }
-        self._store(msgpack.packb(loss))
-        self._box.close_item(self._head, self._sequence, Kind.EVENT)
-        self._other_items += 1
+        self._store_item(box, msgpack.packb(loss), Kind.EVENT, since)
+
+    def _warn_of_memory(self, box: BlackBox) -> None:
+        if box.active.path is None and box.state.memory_refused:
+            self._words["memory"] = (
+                f"shared memory takes no more ({box.state.memory_refused}): rows are kept in this process"
+                " until a daemon or the spool has them, and a kill would lose those"
+            )
 
     # --- what is odd ----------------------------------------------------------------------------
 
     def _coerce(self, value: object) -> object:
         """Msgpack does not know this value: make it a number, or say why not."""
+        self._was_coerced, self._sound_size = True, -1
         mine = self._pack
         self._pack = self._other_pack or msgpack.Packer(default=self._coerce).pack
         self._other_pack = None
@@ -260,102 +405,179 @@ class RowLog:
         finally:
             self._pack, self._other_pack = mine, self._pack
 
+    def _look_through(self, data: Mapping[str, Any], size: int) -> None:
+        """Whether what was packed is a row; remembers its size.
+
+        Raises:
+            _Unsound: it is not, or may have been changed while a value's own code ran.
+        """
+        if self._was_coerced:
+            self._was_coerced = False
+            if tuple(data) != self._names:
+                raise _Unsound
+            if size == self._good_size:
+                return
+        if len(data) > MAX_METRICS_PER_ROW:
+            raise _Unsound
+        kinds = set(map(type, data.values()))
+        if not kinds <= self._kinds:
+            self._look_closer(data, kinds)
+        self._sound_size = self._good_size = size
+
+    def _look_closer(self, data: Mapping[str, Any], kinds: set[type]) -> None:
+        odd = [kind for kind in kinds - self._kinds if issubclass(kind, PACKED_BUT_NO_SCALAR)]
+        if odd and not is_sound(data):
+            raise _Unsound
+        if len(self._kinds) < _MOST_KINDS:
+            self._kinds.update(kinds.difference(odd))
+
     def _odd_step(self, step: object) -> int:
-        number = _whole(step)
+        try:
+            number = _whole(step)
+        except Exception:  # noqa: BLE001  # an object's own code may raise anything
+            number = None
         if number is None:
-            self._refuse("step", f"a step is a whole number, not {step!r}; the next step was used")
-            return self._next_step
+            self._refuse(
+                "step", f"a step is a whole number, not {shown(step)}; the next step was used"
+            )
+            return min(self._next_step, MAX_STEP)
         if not MIN_STEP <= number <= MAX_STEP:
-            self._refuse("step range", f"step {number} is beyond 64 bits; the nearest was used")
+            self._refuse(
+                "step range", f"step {shown(number)} is beyond 64 bits; the nearest was used"
+            )
             return max(MIN_STEP, min(MAX_STEP, number))
         return number
 
     def _other_names(self, data: Mapping[str, Any], names: tuple[Any, ...]) -> Mapping[str, Any]:
         """Other names than in the last row: check those that are new, and remember the last row's values."""
-        if self._last_row:
-            self._rows_by_names[self._names] = self._last_row
-        if names in self._rows_by_names:
-            self._names = names
+        slot, last = self._slot, self._last_row
+        self._remembered_bytes += len(last) - len(slot[0])
+        slot[0] = last
+        known = self._rows_by_names.get(names)
+        if known is not None:
+            self._names, self._slot = names, known
+            self._sound_size = self._good_size = len(known[0])
             return data
-        faults = [(name, fault) for name in names if (fault := _name_fault(name))]
-        if faults or len(names) > MAX_METRICS_PER_ROW:
-            for name, fault in faults:
-                self._refuse("name", fault, items=1)
-                data = {key: value for key, value in data.items() if key is not name}
-            return data
-        if len(self._rows_by_names) >= 256:
-            self._rows_by_names.pop(next(iter(self._rows_by_names)))
-        self._names = names
+        faults = {name: fault for name in names if (fault := _name_fault(name))}
+        for fault in faults.values():
+            self._refuse("name", fault)
+        if faults:
+            data = {name: value for name, value in data.items() if name not in faults}
+            names = tuple(data)
+        self._begin_names(names)
         return data
 
-    def _odd(self, data: Mapping[str, Any], step: int) -> None:
+    def _begin_names(self, names: tuple[str, ...]) -> None:
+        """Remember these names from now on; forget the oldest when they are many, or much."""
+        rows = self._rows_by_names
+        self._names, self._slot = names, rows.setdefault(names, [b""])
+        self._sound_size = self._good_size = -1
+        while len(rows) > _MOST_NAME_SETS or (
+            self._remembered_bytes > _MOST_REMEMBERED_BYTES and len(rows) > 1
+        ):
+            oldest = next(iter(rows))
+            self._remembered_bytes -= len(rows.pop(oldest)[0])
+
+    def _odd(self, data: object, step: object) -> list[MediaValue]:
         """Something in the row could not be packed: keep what can be kept, one value at a time."""
+        self._was_coerced = False
         time = time_ns()
+        if not isinstance(data, Mapping):
+            self._refuse("mapping", f"log() takes a mapping of names to values, not {shown(data)}")
+            return []
         try:
+            number = min(self._next_step, MAX_STEP) if step is None else self._odd_step(step)
             plain, media, faults = plain_values(data)
             for fault in faults:
-                self._refuse("value", fault)
+                self._refuse(f"value {fault.reason}", f"{fault.name}: {fault.reason}")
             if plain or not (media or faults):
-                self._pack_and_place(plain, step, time)
-            for name, value in media:
-                self._put_media(name, value, step, time)
+                for part in _rows_of(plain, number, time):
+                    self._place_row(part, number)
         except Misuse:
             raise
-        except Exception as error:  # noqa: BLE001  # a mapping that changes while it is read, and the like
-            self._refuse("row", f"a row could not be read ({type(error).__name__}: {error})")
-        self._next_step = step + 1
+        except Exception as error:  # noqa: BLE001  # a mapping's own code may raise anything
+            self._refuse("row", f"a row could not be read ({type(error).__name__})")
+            return []
+        self._next_step = number + 1
+        return [MediaValue(name, value, number, time) for name, value in media]
 
-    def _put_media(self, name: str, value: Any, step: int, time: int) -> None:
+    def _put_media(self, media: MediaValue) -> None:
         try:
-            items = value.items(clean_text(name), step, time)
+            items = media.value.items(media.name, media.step, media.time_ns)
+            packed = [msgpack.packb(item) for item in items]
         except NotScalar as error:
-            self._refuse("media", f"{name}: {error}")
+            self._refuse(f"media {error}", f"{media.name}: {error}")
             return
-        for item in items:
-            if not self.put_item(msgpack.packb(item)):
-                return
-
-    def _split(self, data: Mapping[str, Any], step: int) -> None:
-        """A row too wide for one frame becomes several of the same step and time."""
-        names = list(data)
-        if len(names) < 2:
-            self._refuse("size", f"the value of {names[:1]} is larger than {MAX_ROW_BYTES} bytes")
+        except Exception as error:  # noqa: BLE001  # the object's own code may raise anything
+            reason = f"encoding it raised {type(error).__name__}: {error}"
+            self._refuse(f"media {reason}", f"{media.name}: {reason}")
             return
-        time = time_ns()
-        middle = len(names) // 2
-        for part in (names[:middle], names[middle:]):
-            self._pack_and_place({name: data[name] for name in part}, step, time)
-
-    def _pack_and_place(self, data: Mapping[str, Any], step: int, time: int) -> None:
-        row = self._pack((step, time, data))
-        if self._head + len(row) > self._limit or len(row) > MAX_ROW_BYTES:
-            self._place_row(row, data, step)
+        if max(map(len, packed), default=0) > MAX_ITEM_BYTES:
+            self._refuse(
+                "media size", f"{media.name}: it is too large for one message; log less of it"
+            )
             return
-        self._store(row)
+        with self._media_lock:
+            for item in packed:
+                if not self.put_item(item):
+                    return
 
-    def _refuse(self, kind: str, message: str, *, items: int = 1) -> None:
+    def _refuse(self, kind: str, message: str) -> None:
         """Misuse: an exception in strict mode, else counted and said once."""
         if self._strict:
             raise Misuse(message)
-        self.refused += items
-        say_once(f"misuse {kind}", f"{message} (said once; the run goes on)")
+        self.refused += 1
+        self._limit = -1  # so that this call does not return before it has spoken
+        if len(self._words) < _MOST_KINDS:
+            self._words.setdefault(f"misuse {kind}", f"{message} (said once; the run goes on)")
+
+    def _speak(self) -> None:
+        """Say what there is to say, once; not with the lock held."""
+        words, self._words = self._words, {}
+        for kind, message in words.items():
+            say_once(kind, message)
+
+
+def split_row(row: bytes) -> Iterator[bytes]:
+    """Rows of the same step and time that hold a large row's values; one value may still be too large."""
+    step, time, values = msgpack.unpackb(row)
+    yield from _rows_of(flat_names(values), step, time)
+
+
+def _rows_of(values: Mapping[str, Any], step: int, time: int) -> Iterator[bytes]:
+    row: bytes = msgpack.packb((step, time, values))
+    if len(values) < 2 or (len(row) <= MAX_ROW_BYTES and len(values) <= MAX_METRICS_PER_ROW):
+        yield row
+        return
+    names = list(values)
+    for part in (names[: len(names) // 2], names[len(names) // 2 :]):
+        yield from _rows_of({name: values[name] for name in part}, step, time)
+
+
+def _as_dict(given: object) -> dict[str, Any]:
+    if not isinstance(given, Mapping):
+        raise _Unsound
+    return dict(given)
 
 
 def _whole(step: object) -> int | None:
     if isinstance(step, float):
         return int(step) if step.is_integer() else None
+    if is_on_accelerator(step):
+        return None
     try:
         return operator.index(step)  # type: ignore[arg-type]  # asks the object itself
     except TypeError:
-        return None
+        number = step.item() if hasattr(step, "item") else None
+        return int(number) if isinstance(number, float) and number.is_integer() else None
 
 
 def _name_fault(name: object) -> str:
     if not isinstance(name, str):
-        return f"a metric's name is a text, not {type(name).__name__} {name!r:.40}; this value was left out"
+        return f"a metric's name is a text, not {shown(name)}; its value was left out"
     if len(name) > MAX_NAME_CHARS:
         return (
             f"a metric's name has {len(name)} characters, more than {MAX_NAME_CHARS}:"
-            f" {name[:40]!r}…; this value was left out"
+            f" {name[:40]!r}…; its value was left out"
         )
     return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -15,15 +14,18 @@ import msgpack
 
 from exptrack_agent.blackbox import BlackBox
 from exptrack_agent.courier import Courier, Lane, release_courier
-from exptrack_agent.launch import daemon_is_running
+from exptrack_agent.jsontext import json_text
+from exptrack_agent.launch import daemon_is_near
 from exptrack_agent.notices import say_once
 from exptrack_agent.rows import RowLog
 from exptrack_agent.settings import Mode
-from exptrack_agent.values import IsMedia, NotScalar, clean_text, coerce_scalar, fit
+from exptrack_agent.values import clean_text, shown
 from exptrack_proto.frame import Kind
 from exptrack_proto.limits import MAX_JSON_BYTES
 
 _POLL_S = 0.02
+_LOOK_AGAIN_S = 0.25
+_INTERRUPTED = 130
 
 
 class Opening(NamedTuple):
@@ -80,9 +82,14 @@ class Summary(Recorded):
     def __init__(self, run: RowLog, tell: Callable[[dict[str, Any]], None]) -> None:
         super().__init__({}, tell)
         self._run = run
+        self._seen = -1
+        self._last: dict[str, Any] = {}
 
     def _all(self) -> dict[str, Any]:
-        return {**self._run.last_values(), **self._values}
+        sequence = self._run.sequence
+        if sequence != self._seen or sequence == 0:  # 0: a run that keeps nothing counts nothing
+            self._last, self._seen = self._run.last_values(), sequence
+        return {**self._last, **self._values}
 
     def __getitem__(self, key: str) -> Any:
         return self._all()[key]
@@ -108,7 +115,7 @@ class Run(RowLog):
         summary: the last value of each metric; a key that is set stays as set.
     """
 
-    def __init__(self, opening: Opening, box: BlackBox | None) -> None:
+    def __init__(self, opening: Opening, box: BlackBox | None, config: str) -> None:
         super().__init__(box, strict=opening.strict)
         self.id = opening.run_id
         self.name = opening.name
@@ -123,7 +130,7 @@ class Run(RowLog):
         self._finished = box is None
         self._finish_lock = threading.Lock()
         if box is not None:
-            record = {**opening.record, "config": json_text(opening.config, "config")}
+            record = {**opening.record, "config": config}
             self.put_item(msgpack.packb(record), Kind.OPEN)
 
     def send_through(self, courier: Courier) -> None:
@@ -147,15 +154,19 @@ class Run(RowLog):
             return False
         target = self.sequence
         deadline = time.monotonic() + timeout_s
-        patience = time.monotonic() + min(timeout_s, 2.0)
+        look_at = 0.0
+        if self._courier is not None:
+            self._courier.hurry()
         with lane.progress:
             while lane.acknowledged < target:
                 now = time.monotonic()
                 if now >= deadline:
                     return False
-                if now > patience and not daemon_is_running(self.home):
-                    return False
-                lane.progress.wait(_POLL_S)
+                if now >= look_at:
+                    look_at = now + _LOOK_AGAIN_S
+                    if not daemon_is_near(self.home):
+                        return False
+                lane.progress.wait(min(_POLL_S, deadline - now))
         return True
 
     def finish(self, exit_code: int = 0, timeout_s: float = 5) -> None:
@@ -170,17 +181,24 @@ class Run(RowLog):
             if self._finished:
                 return
             self._finished = True
-        status = "finished" if exit_code == 0 else "failed"
+        code = _whole_code(exit_code)
         close = {
             "kind": "close",
             "time_ns": time.time_ns(),
-            "status": status,
-            "exit_code": exit_code,
+            "status": "finished" if code == 0 else "failed",
+            "exit_code": code,
         }
-        self.put_item(msgpack.packb(close), Kind.CLOSE)
-        if daemon_is_running(self.home):
-            self.flush(timeout_s)
-        self._let_go()
+        box = self.end(msgpack.packb(close), f"run {self.name} is finished")
+        try:
+            if daemon_is_near(self.home):
+                self.flush(timeout_s)
+        finally:
+            self._let_go(box)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the run takes nothing more."""
+        return self._finished
 
     def stats(self) -> dict[str, Any]:
         """What became of the rows, and what `log()` cost.
@@ -190,16 +208,16 @@ class Run(RowLog):
             `refused` values; `bytes` in memory, `spooled` bytes on disk; `log_p50_us`, `log_p99_us` and
             `log_max_us` over a sample of calls (None before the first).
         """
-        acked = self._lane.acknowledged if self._lane is not None else 0
-        state = self._box.state if self._box is not None else None
+        acked = self._lane.delivered if self._lane is not None else 0
+        box = self._box
         return {
             "rows": self.rows,
             "acked": acked,
             "pending": self.sequence - acked - self.dropped,
             "dropped": self.dropped,
             "refused": self.refused,
-            "bytes": state.memory_bytes if state else 0,
-            "spooled": state.spooled_bytes if state else 0,
+            "bytes": box.memory_bytes if box is not None else 0,
+            "spooled": box.state.spooled_bytes if box is not None else 0,
             **_costs(self.costs_ns),
         }
 
@@ -207,10 +225,19 @@ class Run(RowLog):
         self, hparams: Mapping[str, Any], metrics: Mapping[str, Any] | None = None
     ) -> None:
         """Record hyperparameters and the metrics they led to, for TensorBoard's HParams page and others."""
+        given: tuple[object, ...] = (hparams, metrics or {})
+        for values in given:
+            if not isinstance(values, Mapping):
+                self._refuse(
+                    "hparams", f"hparams are mappings of names to values, not {shown(values)}"
+                )
+                self._speak()
+                return
+        half = MAX_JSON_BYTES // 2
         self._put(
             "hparams",
-            hparams=json_text(dict(hparams), "hparams"),
-            metrics=json_text(dict(metrics or {}), "metrics"),
+            hparams=json_text(hparams, "hparams", half),
+            metrics=json_text(metrics or {}, "metrics", half),
         )
 
     def alert(self, title: str, text: str = "", level: str = "warning") -> None:
@@ -221,12 +248,16 @@ class Run(RowLog):
         """
         if level not in ("info", "warning", "error"):
             self._refuse(
-                "alert", f'an alert\'s level is "info", "warning" or "error", not {level!r}'
+                "alert", f'an alert\'s level is "info", "warning" or "error", not {shown(level)}'
             )
             level = "warning"
         self._put(
-            "alert", title=clean_text(title)[:1_000], text=clean_text(text)[:100_000], level=level
+            "alert",
+            title=clean_text(str(title))[:1_000],
+            text=clean_text(str(text))[:100_000],
+            level=level,
         )
+        self._speak()
 
     def __enter__(self) -> Run:
         return self
@@ -237,7 +268,7 @@ class Run(RowLog):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.finish(exit_code=0 if kind is None or _is_clean_exit(error) else 1)
+        self.finish(exit_code=exit_code_of(error))
 
     def __repr__(self) -> str:
         return f"<exptrack run {self.name!r} ({self.id}), {self.mode}, {self.rows} rows>"
@@ -246,22 +277,26 @@ class Run(RowLog):
 
     def silence(self) -> None:
         """Forget everything, in a forked child: box, courier and lock belong to the parent."""
-        self.lock = threading.RLock()
+        self.reset_after_fork()
         self._finish_lock = threading.Lock()
-        self._box = self._lane = self._courier = None
-        self._limit = -1
+        self._lane = self._courier = None
         self._finished = True
 
-    def _let_go(self) -> None:
+    def _let_go(self, box: BlackBox | None) -> None:
         """Give the box back: emptied if all is acknowledged, else for the daemon to recover."""
-        with self.lock:
-            box, self._box = self._box, None
-            self._limit = -1
         lane, courier = self._lane, self._courier
         done = courier.remove(lane) if courier is not None and lane is not None else False
-        if box is not None:
-            with contextlib.suppress(OSError):
-                box.close(keep=not done)
+        if box is None or done is None:
+            return
+        is_safe = False
+        with contextlib.suppress(OSError):
+            is_safe = box.close(keep=not done)
+        if not is_safe:
+            say_once(
+                f"end {self.id}",
+                f"the last rows of run {self.name} are lost with this process: no daemon took them,"
+                f" and neither shared memory nor {self.home} had room",
+            )
         release_courier(self.home)
 
     def _tell_config(self, changes: dict[str, Any]) -> None:
@@ -274,8 +309,20 @@ class Run(RowLog):
         self.put_item(msgpack.packb({"kind": kind, "time_ns": time.time_ns(), **fields}))
 
 
-def _is_clean_exit(error: BaseException | None) -> bool:
-    return isinstance(error, SystemExit) and error.code in (None, 0)
+def exit_code_of(error: BaseException | None) -> int:
+    """The exit code of a program that this exception ends."""
+    if error is None:
+        return 0
+    if isinstance(error, SystemExit):
+        return _whole_code(error.code)
+    return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
+
+
+def _whole_code(code: object) -> int:
+    """What `sys.exit` makes of a code: None is 0, what is no number is 1."""
+    if code is None:
+        return 0
+    return int(code) if isinstance(code, int) and abs(code) < 2**31 else 1
 
 
 def _costs(sample: list[int]) -> dict[str, float | None]:
@@ -284,59 +331,3 @@ def _costs(sample: list[int]) -> dict[str, float | None]:
         return {"log_p50_us": None, "log_p99_us": None, "log_max_us": None}
     at = {"p50": len(ordered) // 2, "p99": len(ordered) * 99 // 100, "max": len(ordered) - 1}
     return {f"log_{name}_us": ordered[index] / 1_000 for name, index in at.items()}
-
-
-# --- values that travel as JSON -----------------------------------------------------------------
-
-
-def json_text(values: Mapping[str, Any], what: str) -> str:
-    """A JSON text of anything: what JSON does not know becomes a number or its `str`."""
-    text = json.dumps(_plain(values, 0))
-    if len(text) <= MAX_JSON_BYTES:
-        return text
-    say_once(
-        f"{what} size",
-        f"the {what} is larger than {MAX_JSON_BYTES:,} bytes of JSON; long values were cut",
-    )
-    return _cut_to_fit(values)
-
-
-def _cut_to_fit(values: Mapping[str, Any]) -> str:
-    kept: dict[str, Any] = {}
-    room = MAX_JSON_BYTES - 2
-    for key, value in values.items():
-        plain = _plain(value, 1)
-        entry = json.dumps({str(key): plain})
-        if len(entry) > 4_096:
-            plain = f"(cut) {str(value)[:200]}"
-            entry = json.dumps({str(key): plain})
-        room -= len(entry)
-        if room < 0:
-            break
-        kept[clean_text(str(key))] = plain
-    return json.dumps(kept)
-
-
-def _plain(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return clean_text(value)
-    if depth > 32:
-        return clean_text(str(value))[:1_000]
-    if isinstance(value, Mapping):
-        return {clean_text(str(key)): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, depth + 1) for item in value]
-    return _one_number(value)
-
-
-def _one_number(value: Any) -> Any:
-    if hasattr(value, "__dataclass_fields__") and not isinstance(value, type):
-        return {name: _plain(getattr(value, name), 1) for name in value.__dataclass_fields__}
-    try:
-        return fit(coerce_scalar(value))
-    except (IsMedia, NotScalar):
-        return clean_text(str(value))
-    except Exception:  # noqa: BLE001  # a value's own code may raise anything
-        return f"({type(value).__name__})"

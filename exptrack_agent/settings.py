@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, cast
 
 from exptrack_agent.errors import Misuse
+from exptrack_agent.values import shown
 
 Mode = Literal["online", "offline", "disabled"]
 Resume = Literal["never", "allow", "must"]
@@ -39,9 +40,18 @@ class Identity(NamedTuple):
 
 
 def home_path(home: str | os.PathLike[str] | None, environ: Mapping[str, str] = os.environ) -> Path:
-    """The home folder: the argument, else EXPTRACK_HOME, else ~/.exptrack; links resolved."""
-    chosen = os.fspath(home) if home is not None else environ.get("EXPTRACK_HOME") or "~/.exptrack"
-    return Path(chosen).expanduser().resolve()
+    """The home folder: the argument, else EXPTRACK_HOME, else ~/.exptrack; links resolved.
+
+    Raises:
+        Misuse: that is no path, or there is no home directory to put it in.
+    """
+    try:
+        chosen = os.fspath(home) if home is not None else environ.get("EXPTRACK_HOME")
+        return Path(chosen or "~/.exptrack").expanduser().resolve()
+    except (TypeError, ValueError, RuntimeError, OSError) as error:
+        raise Misuse(
+            f"the home folder cannot be {shown(home)}: {error}; set EXPTRACK_HOME"
+        ) from error
 
 
 def mode_of(mode: str | None, environ: Mapping[str, str] = os.environ) -> Mode:
@@ -62,7 +72,7 @@ def resume_of(resume: str | bool) -> Resume:
     Raises:
         Misuse: it is none of the three.
     """
-    chosen = {True: "allow", False: "never"}.get(resume) if isinstance(resume, bool) else resume
+    chosen = {True: "allow", False: "never"}[resume] if isinstance(resume, bool) else resume
     if chosen not in ("never", "allow", "must"):
         raise Misuse(f'resume is "never", "allow" or "must", not {resume!r}')
     return cast("Resume", chosen)

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exptrack_agent import courier, notices
-from exptrack_agent.blackbox import BlackBox, Places
+from exptrack_agent import courier
+from exptrack_agent.blackbox import BlackBox, Places, make_private_folder
 from exptrack_agent.courier import courier_for
 from exptrack_agent.errors import Misuse, RunNotFound
+from exptrack_agent.jsontext import json_text
 from exptrack_agent.launch import ensure_daemon
 from exptrack_agent.notices import say_once
-from exptrack_agent.run import Opening, Run, json_text
+from exptrack_agent.run import Opening, Run, exit_code_of
 from exptrack_agent.settings import (
     BoxLimits,
     Identity,
@@ -30,13 +31,21 @@ from exptrack_agent.settings import (
     ring_root,
     run_id_from,
 )
-from exptrack_agent.values import clean_text
+from exptrack_agent.values import clean_text, shown
 from exptrack_agent.version import __version__
 from exptrack_proto.frame import RUN_ID
-from exptrack_proto.limits import MAX_NAME_CHARS, MAX_TEXT_CHARS, STREAM_ID_BYTES
+from exptrack_proto.limits import KIB, MAX_NAME_CHARS, STREAM_ID_BYTES
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _EXIT_FLUSH_S = 2.0
+
+# What an `open` may hold: together it has to fit into one frame of 1 MiB.
+_CONFIG_BYTES = 512 * KIB
+_SINK_OPTIONS_BYTES = 128 * KIB
+_NOTES_BYTES = 128 * KIB
+_TAGS_BYTES = 64 * KIB
+_MOST_TAGS = 256
+_MOST_SINKS = 32
 
 _live: weakref.WeakSet[Run] = weakref.WeakSet()
 
@@ -83,7 +92,8 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
         strict: raise `Misuse` for an argument of `log()` that cannot be taken, instead of saying it once.
 
     Raises:
-        Misuse: an argument that can have no meaning, or `run_id` exists and `resume` is "never".
+        Misuse: an argument that can have no meaning, or `run_id` exists (in the home, or as an open run of
+            this process) and `resume` is "never".
         RunNotFound: `resume="must"` and there is no such run.
     """
     chosen_mode = mode_of(mode)
@@ -105,21 +115,28 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
         config=settings,
     )
     if chosen_mode == "disabled":
-        return Run(opening, None)
+        return Run(opening, None, "{}")
     opening.record.update(_identity_record(opening, who, resumed=resumed))
     opening.record.update(
         group=_text(group, "group"),
         job_type=_text(job_type, "job_type"),
-        tags=_names(tags, "tags"),
-        notes=clean_text(str(notes))[:MAX_TEXT_CHARS],
-        sinks=None if sinks is None else _names(sinks, "sinks"),
-        sink_options=json_text(sink_options or {}, "sink_options"),
+        tags=_names(tags, "tags", _MOST_TAGS),
+        notes=_cut(clean_text(str(notes)), _NOTES_BYTES, "notes"),
+        sinks=None if sinks is None else _names(sinks, "sinks", _MOST_SINKS),
+        sink_options=json_text(
+            _mapping(sink_options, "sink_options"), "sink_options", _SINK_OPTIONS_BYTES
+        ),
     )
-    run = Run(opening, _black_box(chosen_home, chosen_id, spool_only=chosen_mode == "offline"))
-    run.send_through(courier_for(chosen_home))
+    box = _black_box(chosen_home, chosen_id)
+    run = Run(opening, box, json_text(settings, "config", _CONFIG_BYTES))
     _live.add(run)
+    try:
+        run.send_through(courier_for(chosen_home))
+    except RuntimeError as error:  # no thread to be had
+        say_once("thread", f"nothing is sent ({error}); rows are kept for `exptrack recover`")
     if chosen_mode == "online" and autostart:
         ensure_daemon(chosen_home)
+    _finish_with_the_worker()
     return run
 
 
@@ -133,11 +150,17 @@ def _default_name(run_id: str) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{run_id[:4]}"
 
 
-def _check_id(run_id: str, policy: Resume, home: Path) -> bool:
+def _check_id(run_id: object, policy: Resume, home: Path) -> bool:
     """Whether the run exists already, as the policy allows."""
-    if not RUN_ID.fullmatch(run_id):
-        raise Misuse(f"run_id {run_id!r:.80} is not 1 to 64 of A-Z a-z 0-9 . _ - (no . or - first)")
+    if not isinstance(run_id, str) or not RUN_ID.fullmatch(run_id):
+        raise Misuse(
+            f"run_id {shown(run_id)} is not 1 to 64 of A-Z a-z 0-9 . _ - (no . or - first)"
+        )
     exists = _exists(home / "runs" / run_id)
+    if policy == "never" and any(
+        (run.id, run.home) == (run_id, home) and not run.is_finished for run in list(_live)
+    ):
+        raise Misuse(f'run {run_id} is open in this process; say resume="allow" to join it')
     if exists and policy == "never":
         raise Misuse(f'run {run_id} exists in {home}; say resume="allow" to go on with it')
     if not exists and policy == "must":
@@ -153,16 +176,32 @@ def _exists(path: Path) -> bool:
 
 
 def _config_of(config: Any) -> dict[str, Any]:
-    if config is None:
-        return {}
-    if isinstance(config, Mapping):
-        return dict(config)
+    if config is None or isinstance(config, Mapping):
+        return _mapping(config, "config")
+    slots = getattr(type(config), "__dataclass_fields__", ())
     try:
-        return dict(vars(config))
-    except TypeError:
-        raise Misuse(
-            f"config is a mapping of names to values, not {type(config).__name__}"
-        ) from None
+        return {name: getattr(config, name) for name in slots} or dict(vars(config))
+    except (TypeError, AttributeError):
+        raise Misuse(f"config is a mapping of names to values, not {shown(config)}") from None
+
+
+def _mapping(given: Mapping[str, Any] | None, what: str) -> dict[str, Any]:
+    if given is None:
+        return {}
+    try:
+        return dict(given)
+    except Exception as error:
+        raise Misuse(f"{what} is a mapping of names to values, not {shown(given)}") from error
+
+
+def _cut(text: str, most_bytes: int, what: str) -> str:
+    data = text.encode()
+    if len(data) <= most_bytes:
+        return text
+    say_once(
+        f"{what} length", f"the {what} have {len(data):,} bytes; the first {most_bytes:,} count"
+    )
+    return data[:most_bytes].decode("utf-8", "ignore")
 
 
 def _text(value: str | None, what: str) -> str | None:
@@ -177,10 +216,24 @@ def _text(value: str | None, what: str) -> str | None:
     return text[:MAX_NAME_CHARS]
 
 
-def _names(values: Iterable[str], what: str) -> list[str]:
+def _names(values: Iterable[str] | None, what: str, most: int) -> list[str]:
+    if values is None:
+        return []
     if isinstance(values, str):
         values = [values]
-    return [text for value in values if (text := _text(value, what))][:256]
+    try:
+        names = [text for value in values if (text := _text(value, what))]
+    except TypeError:
+        raise Misuse(f"{what} are several texts, not {shown(values)}") from None
+    kept: list[str] = []
+    room = _TAGS_BYTES
+    for name in names[:most]:
+        room -= len(name.encode())
+        if room >= 0:
+            kept.append(name)
+    if len(kept) < len(names):
+        say_once(f"{what} number", f"{len(names)} {what} are too many; the first {len(kept)} count")
+    return kept
 
 
 def _identity_record(opening: Opening, who: Identity, *, resumed: bool) -> dict[str, Any]:
@@ -200,42 +253,52 @@ def _identity_record(opening: Opening, who: Identity, *, resumed: bool) -> dict[
     }
 
 
-def _black_box(home: Path, run_id: str, *, spool_only: bool) -> BlackBox:
+def _black_box(home: Path, run_id: str) -> BlackBox:
+    """In shared memory; else on the home's disk, or in this process's memory; says which."""
     stream = os.urandom(STREAM_ID_BYTES)
     name = stream.hex()
-    root = ring_root(home)
+    why = ""
     try:
-        _private(root.parent)
-        ring: Path | None = root / name
-    except OSError:
-        ring = home / "rings" / name
-    places = Places(ring, home / "spool" / name)
-    try:
-        box = BlackBox(run_id, stream, places, BoxLimits())
-    except OSError:  # shared memory is full or not there: the home's own disk
-        box = _box_elsewhere(home, run_id, stream)
-    if places.spool is None:
-        say_once(
-            f"spool {home}",
-            f"{home} cannot be written, so rows are kept in memory only until a daemon takes them;"
-            f" make it writable or choose another with EXPTRACK_HOME{' (mode is offline!)' * spool_only}",
-        )
-    return box
+        make_private_folder(home)
+    except OSError as error:
+        why = f": {error.strerror or error}"
+    rings = (ring_root(home) / name, home / "rings" / name, None)
+    for ring in rings:
+        places = Places(ring, home / "spool" / name)
+        try:
+            if ring is rings[0]:
+                _private(ring.parent.parent)
+            box = BlackBox(run_id, stream, places, BoxLimits())
+        except OSError as error:
+            if ring is rings[0]:
+                say_once("shared memory", _no_shared_memory(error))
+            continue
+        if ring is not None and places.ring is None:
+            box.close(keep=False)
+            continue
+        if ring is None:
+            say_once("ring", _NO_RING)
+        if places.spool is None:
+            say_once(
+                f"spool {home}",
+                f"{home} cannot be written{why}, so rows are kept in memory only until a daemon takes"
+                " them; make it writable or choose another with EXPTRACK_HOME",
+            )
+        return box
+    raise MemoryError("there is no memory for the 2 MiB of a black box")
 
 
-def _box_elsewhere(home: Path, run_id: str, stream: bytes) -> BlackBox:
-    name = stream.hex()
-    try:
-        return BlackBox(
-            run_id, stream, Places(home / "rings" / name, home / "spool" / name), BoxLimits()
-        )
-    except OSError:
-        say_once(
-            "ring",
-            "neither shared memory nor the home has room for the black box: rows are kept in this process's"
-            " memory, and a kill loses those that no daemon has taken yet",
-        )
-        return BlackBox(run_id, stream, Places(None, home / "spool" / name), BoxLimits())
+def _no_shared_memory(error: OSError) -> str:
+    return (
+        f"shared memory (/dev/shm) cannot be used ({error.strerror or error}), so the black box is on the"
+        " home's disk; in a container give it more, such as --shm-size=1g"
+    )
+
+
+_NO_RING = (
+    "neither shared memory nor the home has room for the black box: rows are kept in this process's"
+    " memory, and a kill loses those that no daemon has taken yet"
+)
 
 
 def _private(folder: Path) -> None:
@@ -256,7 +319,6 @@ def _private(folder: Path) -> None:
 
 def _after_fork_in_child() -> None:
     """A forked child (a DataLoader worker) is silent until it calls `init` itself."""
-    notices.after_fork_in_child()
     courier.after_fork_in_child()
     for run in list(_live):
         run.silence()
@@ -265,9 +327,27 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     """Exit without `finish`: the rows are safe anyway; this only spares the daemon the recovery."""
-    failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
+    has_failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
+    _finish_all(1 if has_failed else 0)
+
+
+def _finish_all(exit_code: int) -> None:
     for run in list(_live):
-        run.finish(exit_code=1 if failed else 0, timeout_s=_EXIT_FLUSH_S)
+        run.finish(exit_code=exit_code, timeout_s=_EXIT_FLUSH_S)
+
+
+def _finish_with_the_worker() -> None:
+    """A process of `multiprocessing` ends without `atexit`, but not without its own finalizers."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is None or process.parent_process() is None:
+        return
+    from multiprocessing.util import Finalize
+
+    Finalize(None, _at_end_of_worker, exitpriority=0)
+
+
+def _at_end_of_worker() -> None:
+    _finish_all(exit_code_of(sys.exception()))
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from exptrack_proto.limits import MAX_NAME_CHARS
+from exptrack_proto.limits import MAX_DEPTH, MAX_NAME_CHARS
 
 Scalar: TypeAlias = float | int | bool | str | None
 _BIG = 2**63
+
+PLAIN_KINDS: frozenset[type] = frozenset([float, int, bool, str, type(None)])
+PACKED_BUT_NO_SCALAR = (list, tuple, bytes, bytearray, memoryview, dict)
+"""What msgpack packs without a question, though it is no value of a metric (a `dict` may hold some)."""
 
 
 class NotScalar(Exception):
@@ -19,6 +24,21 @@ class IsMedia(Exception):
     """The value is a media object; it travels as an item of its own."""
 
 
+class Fault(NamedTuple):
+    """What is wrong with one value of a row."""
+
+    name: str
+    reason: str
+
+
+class Parts(NamedTuple):
+    """A row taken apart."""
+
+    plain: dict[str, Any]
+    media: list[tuple[str, Any]]
+    faults: list[Fault]
+
+
 def coerce_scalar(value: object) -> Scalar:
     """The plain number of a NumPy scalar, a 0-d array or tensor on the CPU, a Decimal, a Fraction.
 
@@ -26,7 +46,10 @@ def coerce_scalar(value: object) -> Scalar:
         IsMedia: for a media object.
         NotScalar: for anything that is not one number.
     """
-    if hasattr(value, "exptrack_media"):
+    kind = type(value)
+    if kind.__module__ == "numpy":  # never on a device, never media: straight to the number
+        return _from_item(value, getattr(value, "item", None))
+    if getattr(kind, "exptrack_media", False) is True:
         raise IsMedia
     if is_on_accelerator(value):
         raise NotScalar(
@@ -44,7 +67,8 @@ def coerce_scalar(value: object) -> Scalar:
 
 
 def _from_item(value: Any, item: Any) -> Scalar:
-    if getattr(value, "size", 1) != 1 and not callable(getattr(value, "size", None)):
+    size = getattr(value, "size", 1)
+    if size != 1 and not callable(size):
         raise NotScalar(
             f"an array of shape {value.shape} is no single number; log exptrack's Histogram(x)"
         )
@@ -55,6 +79,8 @@ def _from_item(value: Any, item: Any) -> Scalar:
         raise NotScalar(
             f"a value of shape {shape} is no single number; log exptrack's Histogram(x)"
         ) from error
+    if type(number) is float:
+        return number
     if isinstance(number, complex):
         raise NotScalar("a complex number has no place on an axis; log its real and imag parts")
     if isinstance(number, bool | int | float | str):
@@ -63,10 +89,14 @@ def _from_item(value: Any, item: Any) -> Scalar:
 
 
 def is_on_accelerator(value: object) -> bool:
-    """Whether reading the value would wait for a device."""
+    """Whether reading the value would wait for a device (torch, JAX, TensorFlow, CuPy)."""
     device = getattr(value, "device", None)
-    kind = getattr(device, "type", "cpu")
-    return isinstance(kind, str) and kind not in ("cpu", "meta") and hasattr(value, "detach")
+    if isinstance(device, str):
+        return "cpu" not in device.lower()
+    kind = getattr(device, "type", None) or getattr(device, "platform", None)
+    if isinstance(kind, str):
+        return kind not in ("cpu", "meta")
+    return hasattr(type(value), "__cuda_array_interface__")
 
 
 def fit(value: Scalar) -> Scalar:
@@ -84,36 +114,70 @@ def clean_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def plain_values(
-    data: Mapping[Any, Any], depth: int = 1
-) -> tuple[dict[str, Any], list[tuple[str, Any]], list[str]]:
+def shown(value: object) -> str:
+    """A short text for a message. Runs no code of the value's own: that may raise, or wait for a device."""
+    if type(value) not in _SHOWN:
+        return f"an object of type {type(value).__name__}"
+    try:
+        return reprlib.repr(value)[:80]
+    except ValueError:  # an int of more digits than Python will print
+        return "a number of very many digits"
+
+
+_SHOWN = frozenset([int, float, bool, str, bytes, type(None), complex])
+
+
+def is_sound(values: Mapping[Any, Any], depth: int = 1, room: int = MAX_NAME_CHARS) -> bool:
+    """Whether a packed mapping is a row as the format has it; msgpack also packs lists, bytes, any key."""
+    for name, value in values.items():
+        if not isinstance(name, str) or len(name) > room:
+            return False
+        if isinstance(value, dict):
+            if depth >= MAX_DEPTH or not is_sound(value, depth + 1, room - len(name) - 1):
+                return False
+        elif isinstance(value, PACKED_BUT_NO_SCALAR):
+            return False
+    return True
+
+
+def plain_values(data: Mapping[Any, Any], depth: int = 1, prefix: str = "") -> Parts:
     """Take a row apart: plain values, media objects with their names, and what is wrong with the rest."""
-    plain: dict[str, Any] = {}
-    media: list[tuple[str, Any]] = []
-    faults: list[str] = []
-    for name, value in data.items():
-        if not isinstance(name, str) or len(name) > MAX_NAME_CHARS:
-            faults.append(f"{name!r:.60} is no name for a metric")
+    parts = Parts({}, [], [])
+    for name, value in dict(data).items():  # a copy: another thread may be changing it
+        if not isinstance(name, str) or len(prefix) + len(name) > MAX_NAME_CHARS:
+            parts.faults.append(Fault(f"{prefix}{shown(name)}", "this is no name for a metric"))
             continue
         key = clean_text(name)
         if isinstance(value, Mapping):
-            if depth >= 4:
-                faults.append(f"{key}: mappings are nested deeper than 4")
-                continue
-            inner, inner_media, inner_faults = plain_values(value, depth + 1)
-            plain[key] = inner
-            media += [(f"{key}/{inner_name}", item) for inner_name, item in inner_media]
-            faults += [f"{key}/{fault}" for fault in inner_faults]
+            _take_mapping(parts, key, value, depth, prefix)
             continue
         try:
-            plain[key] = fit(value) if _is_plain(value) else coerce_scalar(value)
+            parts.plain[key] = fit(value) if _is_plain(value) else coerce_scalar(value)
         except IsMedia:
-            media.append((key, value))
+            parts.media.append((prefix + key, value))
         except NotScalar as error:
-            faults.append(f"{key}: {error}")
+            parts.faults.append(Fault(prefix + key, str(error)))
         except Exception as error:  # noqa: BLE001  # a value's own code may raise anything
-            faults.append(f"{key}: reading it raised {type(error).__name__}: {error}")
-    return plain, media, faults
+            parts.faults.append(Fault(prefix + key, f"reading it raised {type(error).__name__}"))
+    return parts
+
+
+def _take_mapping(
+    parts: Parts, key: str, value: Mapping[Any, Any], depth: int, prefix: str
+) -> None:
+    path = f"{prefix}{key}"
+    if depth >= MAX_DEPTH:
+        parts.faults.append(Fault(path, f"mappings are nested deeper than {MAX_DEPTH}"))
+        return
+    try:
+        inner = plain_values(value, depth + 1, f"{path}/")
+    except Exception as error:  # noqa: BLE001  # a mapping's own code may raise anything
+        parts.faults.append(Fault(path, f"reading it raised {type(error).__name__}"))
+        return
+    if inner.plain or not (inner.media or inner.faults):
+        parts.plain[key] = inner.plain
+    parts.media.extend(inner.media)
+    parts.faults.extend(inner.faults)
 
 
 def flat_names(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,10 +12,23 @@ _FRAMES_QUEUED = 64
 class Wire:
     """A connection that never waits: what cannot go now is the caller's to send again."""
 
-    def __init__(self, frames: str, control: str) -> None:
+    def __init__(self, frames: str, control: str, bell: int = -1) -> None:
+        """Connect; `bell` is a descriptor that ends `wait` when it can be read.
+
+        Raises:
+            zmq.ZMQError: an endpoint that cannot be one; nothing stays open.
+        """
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._push = self._connect(zmq.PUSH, frames)
-        self._dealer = self._connect(zmq.DEALER, control)
+        try:
+            self._push = self._connect(zmq.PUSH, frames)
+            self._dealer = self._connect(zmq.DEALER, control)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+        self._poller = zmq.Poller()
+        self._poller.register(self._dealer, zmq.POLLIN)
+        if bell >= 0:
+            self._poller.register(bell, zmq.POLLIN)
 
     def _connect(self, kind: int, endpoint: str) -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = self._context.socket(kind)
@@ -44,8 +57,8 @@ class Wire:
             return None
 
     def wait(self, timeout_s: float) -> None:
-        """Until a control message comes, at most so long."""
-        self._dealer.poll(round(timeout_s * 1000))
+        """Until a control message comes or the bell is rung, at most so long."""
+        self._poller.poll(round(timeout_s * 1000))
 
     def close(self) -> None:
         """Drop the connection; what was queued is lost, and sent again over the next."""
