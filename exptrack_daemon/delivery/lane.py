@@ -153,9 +153,7 @@ class Lane:
             self._abandon()
             self._pause(SinkUnavailable(f"unexpected {type(error).__name__}: {error}"), now)
             return False
-        if asked and (self._retry.failures or self.cursor.status != "live"):
-            logger.info("Run %s is on its way to %s again.", self.run_id, self._parts.name)
-            self._retry.succeeded()
+        if asked and self.cursor.status != "live":
             self._status("live", "")
         return moved
 
@@ -347,6 +345,11 @@ class Lane:
         cursor.ended, cursor.state = checkpoint.ended, state
         cursor.status, cursor.reason = "live", ""
         self._write_cursor()
+        if (
+            self._retry.failures
+        ):  # only progress counts: one that takes and never keeps is no better
+            logger.info("Run %s is on its way to %s again.", self.run_id, self._parts.name)
+            self._retry.succeeded()
 
     def _write_cursor(self) -> None:
         self.cursor.updated_ns = self._parts.clock.now_ns()
