@@ -171,8 +171,9 @@ def look_inside(
 
 
 def sheet(images: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """32 digits as one picture of 4 rows and 8 columns, each magnified 6 times: `[192, 384]`, 0…1."""
-    grid = images.reshape(4, 8, 8, 8).permute(0, 2, 1, 3).reshape(32, 64)
+    """32 digits `[32, 1, 8, 8]` as one picture of 4 rows and 8 columns, magnified: `[240, 480]`, 0…1."""
+    framed = nn.functional.pad(images, (1, 1, 1, 1), value=0.3)
+    grid = framed.reshape(4, 8, 10, 10).permute(0, 2, 1, 3).reshape(40, 80)
     return np.kron(grid.numpy(), np.ones((6, 6), dtype=np.float32))
 
 
