@@ -86,14 +86,19 @@ def test_what_the_user_set_stands_whatever_rows_come_later(tmp_path, server):
             {"after": 20, "item": {"kind": "config", "config": '{"lr": 0.2, "new": [1, 2]}'}},
             {"after": 30, "item": {"kind": "summary", "values": '{"v1": "mine", "best": 7}'}},
             {"after": 40, "item": hparams},
+            {"after": 50, "item": {"kind": "note", "text": "a note"}},
         ],
+        options={"names": {"v2": "shown/v2"}, "step_name": "train/step", "entity": "team"},
     )
     with supervise(tmp_path, server, script) as supervisor:
         supervisor.start().wait_done()
     run = server.run("run-1")
     assert run.settings == {"lr": 0.2, "new": [1, 2], "depth": 3}
-    summary = {key: run.summary[key] for key in ("v1", "v2", "best", "score")}
-    assert summary == {"v1": "mine", "v2": 99.2, "best": 7, "score": 5}
+    summary = {key: run.summary[key] for key in ("v1", "shown/v2", "best", "score")}
+    assert run.entity == "team"
+    assert run.attributes["notes"] == "some notes\na note"
+    assert [row["train/step"] for row in run.rows] == list(range(1_000_000, 999_900, -1))
+    assert summary == {"v1": "mine", "shown/v2": 99.2, "best": 7, "score": 5}
 
 
 def test_other_ranks_and_the_sampler_write_into_the_same_wandb_run(tmp_path, server):

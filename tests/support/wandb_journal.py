@@ -36,6 +36,9 @@ class Script:
     """What else happens: `{"after": rows, "item": {"kind": …}}` or `{…, "row": [step, time_ns, {…}]}`, and
     `rank` and `role` of who says it."""
 
+    options: dict = field(default_factory=dict)
+    """What the run asks of the sink."""
+
     @property
     def all_rows(self) -> int:
         return self.rows + self.second_attempt_rows
@@ -52,6 +55,7 @@ class Script:
             tags=self.tags,
             notes="some notes",
             config=self.config,
+            sink_options={"wandb": self.options},
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from exptrack_daemon.home import folder_name
@@ -13,15 +15,14 @@ from exptrack_daemon.journal.entries import Stream
 STEP = "step"
 """The user's step, as the metric that is every chart's x axis."""
 OWN_STEP = "exptrack/step"
-"""Where the user's step stands in a row that logs a metric `step` of its own."""
+"""Where the user's step stands in a row that logs a metric of the step's name itself."""
 TIMESTAMP = "_timestamp"
 
 _EMPTY = "(empty)"
 _TAKEN = frozenset({"_step", "_runtime", TIMESTAMP, "_wandb"})
 """Keys that W&B overwrites, drops or gives a meaning."""
-SPECIAL = _TAKEN | {"", STEP}
-"""Keys that cannot simply be passed on, whatever the stream."""
 
+_SPECIAL = _TAKEN | {""}
 _MAX_TAG_CHARS = 64
 _MAX_LABEL_CHARS = 128
 _MAX_FILE_BYTES = 160
@@ -42,6 +43,59 @@ def metric_key(name: str, taken: Container[str] = (), prefix: str = "") -> str:
     while name in taken:
         name += "'"
     return prefix + name
+
+
+class ShownNames:
+    """Names that a run wants its metrics to be shown by."""
+
+    def __init__(self, table: Mapping[str, str] = MappingProxyType({})) -> None:
+        whole = {name: shown for name, shown in table.items() if not name.endswith("/*")}
+        self._known = whole
+        self._beginnings = sorted(
+            (
+                (name[:-1], shown.removesuffix("*"))
+                for name, shown in table.items()
+                if name not in whole
+            ),
+            key=lambda pair: -len(pair[0]),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self._known or self._beginnings)
+
+    def of(self, name: str) -> str:
+        """A whole name goes before a beginning, a longer beginning before a shorter."""
+        shown = self._known.get(name)
+        if shown is None:
+            found = (
+                shown + name[len(old) :] for old, shown in self._beginnings if name.startswith(old)
+            )
+            shown = self._known[name] = next(found, name)
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """How a run's metric names become W&B's keys."""
+
+    step: str = STEP
+    shown: ShownNames = field(default_factory=ShownNames)
+
+    def of(self, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        """The values by their keys; most often the names as they are."""
+        names = values.keys()
+        if self.shown:
+            return {
+                metric_key(self.shown.of(name), names, prefix): value
+                for name, value in values.items()
+            }
+        if prefix or not _SPECIAL.isdisjoint(names):
+            return {metric_key(name, names, prefix): value for name, value in values.items()}
+        return dict(values)
+
+    def step_beside(self, values: Mapping[str, Any]) -> str:
+        """Where the step goes: a metric of the step's own name is kept."""
+        return OWN_STEP if self.step in values else self.step
 
 
 def config_keys(config: Mapping[str, Any]) -> dict[str, Any]:

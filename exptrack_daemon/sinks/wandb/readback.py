@@ -13,7 +13,7 @@ from typing import Any
 from exptrack_daemon.sinks.wandb.names import OWN_STEP, STEP, TIMESTAMP
 from exptrack_daemon.sinks.wandb.offline_log import LogFile, line_of, read_tail
 
-_NOT_VALUES = frozenset({"_step", "_runtime", TIMESTAMP, STEP, OWN_STEP})
+_NOT_VALUES = frozenset({"_step", "_runtime", TIMESTAMP, OWN_STEP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,23 @@ def count_history(folder: Path) -> History:
     seen: set[int] = set()
     lines = points = 0
     fragments = fragments_of(folder)
+    steps = {STEP}
     for path in fragments:
         for record in LogFile(path).read_on():
+            if record.HasField("metric"):
+                steps.add(record.metric.step_metric)
             number = line_of(record)
             if number is None:
                 continue
             lines += 1
             if number not in seen:
                 seen.add(number)
-                points += _points(record.history)
+                points += _points(record.history, steps)
     missing = max(seen, default=-1) + 1 - len(seen)
     return History(len(fragments), len(seen), points, lines - len(seen), missing)
 
 
-def _points(history: Any) -> int:
+def _points(history: Any, steps: set[str]) -> int:
     """A nested value (a histogram, a picture) has several items and is one point."""
     names = {item.nested_key[0] if item.nested_key else item.key for item in history.item}
-    return len(names - _NOT_VALUES)
+    return len(names - _NOT_VALUES - steps)

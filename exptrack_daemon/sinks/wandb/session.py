@@ -42,6 +42,8 @@ class Plan:
     folder: Path
     """`runs/RUN_ID/`; wandb makes `wandb/` in it."""
     config: Mapping[str, Any]
+    notes: str
+    step_name: str
 
 
 def project_of(run: RunInfo, settings: WandbSettings) -> str:
@@ -62,7 +64,7 @@ def session_settings(plan: Plan, stop: Callable[[], None]) -> dict[str, Any]:
         "run_group": names.label(run.group),
         "run_job_type": names.label(run.job_type),
         "run_tags": tuple(names.clean_tags(run.tags)) or None,
-        "run_notes": run.notes or None,
+        "run_notes": plan.notes or None,
         "resume": "allow",
         "reinit": "create_new",
         "root_dir": str(plan.folder),
@@ -130,7 +132,7 @@ class Session:
         self.log_path = Path(self._run.settings.sync_file)
         self.lines_put = 0
         with self._service_errors():
-            self._run.define_metric("*", step_metric=names.STEP)
+            self._run.define_metric("*", step_metric=plan.step_name)
 
     @property
     def was_told_to_stop(self) -> bool:
@@ -191,6 +193,10 @@ class Session:
                 self._run.config.update(dict(config), allow_val_change=True)
             if summary:
                 self._run.summary.update(dict(summary))
+
+    def note(self, notes: str) -> None:
+        with self._service_errors():
+            self._run.notes = notes
 
     def alert(self, alert: Alert) -> None:
         with self._service_errors():

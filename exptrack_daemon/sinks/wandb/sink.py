@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from exptrack_daemon.errors import SinkUnavailable
@@ -23,6 +24,7 @@ from exptrack_daemon.sinks.wandb.diagnosis import refusal_of
 from exptrack_daemon.sinks.wandb.errors import WorkerMustRestart
 from exptrack_daemon.sinks.wandb.names import config_keys, run_identity
 from exptrack_daemon.sinks.wandb.offline_log import cut_torn_end
+from exptrack_daemon.sinks.wandb.options import options_of
 from exptrack_daemon.sinks.wandb.process import find_helper, find_writer, kill_helper
 from exptrack_daemon.sinks.wandb.readback import fragments_of, lines_held
 from exptrack_daemon.sinks.wandb.rows import Line, lines_of
@@ -56,7 +58,9 @@ class WandbSink:
         self._run = run
         self._context = context
         self._settings = settings
-        self._destination = destination
+        options = options_of(run)
+        self._keys = options.keys
+        self._destination = replace(destination, entity=options.entity or destination.entity)
         self._wandb = wandb
         self._told = Told.from_state(saved or {})
         self._lines = self._lines_saved = int((saved or {}).get("lines", 0))
@@ -65,14 +69,14 @@ class WandbSink:
         self._open: _Open | None = None
 
     def write(self, batch: Batch) -> None:
-        lines = lines_of(batch.entries, self._lines)
-        told = self._told.after(batch.entries)
+        lines = lines_of(batch.entries, self._lines, self._keys)
+        told = self._told.after(batch.entries, self._keys)
         opened = self._open or self._open_session()
         self._check(opened)
         self._wait_for_server(opened)
         for line in lines:
             opened.put(line)
-        opened.tell(told)
+        opened.tell(told, self._run)
         self._alert(opened, batch)
         self._told, self._lines = told, self._lines + len(lines)
         self._awaiting.add(batch.end, self._lines, self._state())
@@ -178,7 +182,13 @@ class WandbSink:
     def _start(self) -> Session:
         config = {**config_keys(self._run.config), **self._told.config}
         plan = Plan(
-            self._run, self._destination, self._settings, self._context.folder, config=config
+            self._run,
+            self._destination,
+            self._settings,
+            self._context.folder,
+            config=config,
+            notes=_notes(self._run, self._told),
+            step_name=self._keys.step,
         )
         session = Session(self._wandb, plan)
         if session.helper_pid is not None:
@@ -226,11 +236,13 @@ class _Open:
         if file is not None:
             self.witness.expect_file(line.number, file)
 
-    def tell(self, told: Told) -> None:
+    def tell(self, told: Told, run: RunInfo) -> None:
         """What the user has said since the last time."""
         self.session.tell(
             _news(self._told.config, told.config), _news(self._told.summary, told.summary)
         )
+        if told.notes != self._told.notes:
+            self.session.note(_notes(run, told))
         self._told = told
 
     def finish(self, told: Told) -> bool:
@@ -252,6 +264,10 @@ class _Open:
             return
         status = refusal_of(self.session.log_path.parent) or "see its debug-internal.log"
         raise WorkerMustRestart(f"W&B refused what it was sent of run {run_id}: {status}")
+
+
+def _notes(run: RunInfo, told: Told) -> str:
+    return f"{run.notes}\n{told.notes}".strip()
 
 
 def _news(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

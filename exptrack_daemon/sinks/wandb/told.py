@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exptrack_daemon.journal.entries import Entry, Event
-from exptrack_daemon.sinks.wandb.names import config_keys, metric_key, prefix_of
-from exptrack_proto.records import Close, ConfigUpdate, Hparams, Open, Summary
+from exptrack_daemon.sinks.wandb.names import Keys, config_keys, prefix_of
+from exptrack_proto.records import Close, ConfigUpdate, Hparams, Note, Open, Summary
 
 _MAX_STATE_BYTES = 384 * 1024
 """Of config or summary in the saved state; what is larger is said once and not again."""
+
+_MAX_NOTES_CHARS = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,27 +26,32 @@ class Told:
     config: Mapping[str, Any] = field(default_factory=dict)
     """Beyond what the run was opened with."""
     summary: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+    """What was noted beyond the run's own notes."""
     exit_code: int | None = None
     """Set when the trainer's rank 0 has closed the run; None while it runs."""
 
-    def after(self, entries: Iterable[Entry]) -> Told:
+    def after(self, entries: Iterable[Entry], keys: Keys) -> Told:
         """What is known once these entries are; a text that is no JSON object says nothing."""
         told = self
         for entry in entries:
             if isinstance(entry, Event):
-                told = told._after(entry)
+                told = told._after(entry, keys)
         return told
 
-    def _after(self, event: Event) -> Told:
+    def _after(self, event: Event, keys: Keys) -> Told:
         item, stream = event.item, event.stream
         is_first = stream.role == "trainer" and stream.rank == 0
         match item:
             case ConfigUpdate():
                 return self.with_config(item.config)
             case Hparams():
-                return self.with_config(item.hparams).with_summary(item.metrics)
+                return self.with_config(item.hparams).with_summary(item.metrics, keys)
             case Summary():
-                return self.with_summary(item.values, prefix_of(stream))
+                return self.with_summary(item.values, keys, prefix_of(stream))
+            case Note():
+                notes = f"{self.notes}\n{item.text}".strip()
+                return replace(self, notes=notes[-_MAX_NOTES_CHARS:])
             case Open() if is_first:
                 opened = replace(self, exit_code=None)
                 return opened.with_config(item.config) if stream.attempt > 1 else opened
@@ -55,21 +62,25 @@ class Told:
     def with_config(self, text: str) -> Told:
         return replace(self, config={**self.config, **config_keys(_object(text))})
 
-    def with_summary(self, text: str, prefix: str = "") -> Told:
-        values = _object(text)
-        told = {metric_key(name, values, prefix): value for name, value in values.items()}
-        return replace(self, summary={**self.summary, **told})
+    def with_summary(self, text: str, keys: Keys, prefix: str = "") -> Told:
+        return replace(self, summary={**self.summary, **keys.of(_object(text), prefix)})
 
     def to_state(self) -> dict[str, Any]:
         return {
             "config": _if_small(self.config),
             "summary": _if_small(self.summary),
+            "notes": self.notes,
             "exit_code": self.exit_code,
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Told:
-        return cls(state.get("config") or {}, state.get("summary") or {}, state.get("exit_code"))
+        return cls(
+            state.get("config") or {},
+            state.get("summary") or {},
+            state.get("notes") or "",
+            state.get("exit_code"),
+        )
 
 
 def _exit_code(close: Close) -> int:

@@ -6,6 +6,7 @@ import copy
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +73,15 @@ def test_opening_a_run_makes_no_session_and_no_folder(context, monkeypatch):
 
 def settings_of(mode: str) -> dict:
     destination = Destination(mode, "http://x", None, "k" * 40)
-    plan = Plan(Script().info, destination, WandbSettings(), Home("/x").path, config={})
+    plan = Plan(
+        Script().info,
+        destination,
+        WandbSettings(),
+        Path("/x"),
+        config={},
+        notes="",
+        step_name="step",
+    )
     return session_settings(plan, lambda: None)
 
 

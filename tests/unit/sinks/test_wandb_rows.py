@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from exptrack_daemon.journal.entries import Event, Rows
 from exptrack_daemon.sinks.wandb import names
-from exptrack_daemon.sinks.wandb.rows import lines_of, row_values
+from exptrack_daemon.sinks.wandb import rows as sink_rows
+from exptrack_daemon.sinks.wandb.names import Keys, ShownNames
+from exptrack_daemon.sinks.wandb.options import options_of
 from exptrack_daemon.sinks.wandb.told import Told
 from exptrack_proto import records
 from exptrack_proto.records import Row
 from tests.support.wandb_journal import Script, array, entries_of, stream
+
+
+def lines_of(entries, first, keys=None):
+    return sink_rows.lines_of(entries, first, keys or Keys())
+
+
+def row_values(row, keys=None):
+    return sink_rows.row_values(row, stream(), keys or Keys())
+
+
+def told_after(*events, told=None) -> Told:
+    return (told or Told()).after(events, Keys())
 
 
 def event(item, **who) -> Event:
@@ -43,7 +58,7 @@ def test_however_a_journal_is_batched_its_lines_are_the_same():
 
 
 def test_a_row_carries_its_step_and_its_time():
-    assert row_values(Row(-7, 1_500_000_000, {"a": 1.5}), "") == {
+    assert row_values(Row(-7, 1_500_000_000, {"a": 1.5})) == {
         "a": 1.5,
         "step": -7,
         "_timestamp": 1.5,
@@ -51,12 +66,12 @@ def test_a_row_carries_its_step_and_its_time():
 
 
 def test_a_users_own_step_is_kept():
-    values = row_values(Row(5, 0, {"step": 99}), "")
+    values = row_values(Row(5, 0, {"step": 99}))
     assert (values["step"], values["exptrack/step"]) == (99, 5)
 
 
 def test_keys_that_wandb_would_swallow_are_renamed_so_that_nothing_collides():
-    values = row_values(Row(0, 0, {"": 1, "(empty)": 2, "_step": 3, "_step (renamed)": 4}), "")
+    values = row_values(Row(0, 0, {"": 1, "(empty)": 2, "_step": 3, "_step (renamed)": 4}))
     told = {key: value for key, value in values.items() if key not in ("step", "_timestamp")}
     assert sorted(told.values()) == [1, 2, 3, 4]
     assert told["(empty)"] == 2
@@ -108,16 +123,17 @@ def test_projects_and_labels_are_what_wandb_takes():
 
 
 def test_config_and_summary_are_merged_and_survive_the_state():
-    told = Told().after(
-        [
-            event(records.ConfigUpdate(time_ns=0, config='{"a": 1, "b": 1}')),
-            event(records.ConfigUpdate(time_ns=0, config='{"b": 2, "_wandb": 3}')),
-            event(records.Summary(time_ns=0, values='{"best": 5}'), rank=1),
-            event(records.Hparams(time_ns=0, hparams='{"h": 1}', metrics='{"m": 2}')),
-        ]
+    told = told_after(
+        event(records.ConfigUpdate(time_ns=0, config='{"a": 1, "b": 1}')),
+        event(records.ConfigUpdate(time_ns=0, config='{"b": 2, "_wandb": 3}')),
+        event(records.Summary(time_ns=0, values='{"best": 5}'), rank=1),
+        event(records.Hparams(time_ns=0, hparams='{"h": 1}', metrics='{"m": 2}')),
+        event(records.Note(time_ns=0, text="one")),
+        event(records.Note(time_ns=0, text="two")),
     )
     assert told.config == {"a": 1, "b": 2, "_wandb (renamed)": 3, "h": 1}
     assert told.summary == {"rank_1/best": 5, "m": 2}
+    assert told.notes == "one\ntwo"
     assert Told.from_state(json.loads(json.dumps(told.to_state()))) == told
 
 
@@ -133,28 +149,28 @@ def test_config_and_summary_are_merged_and_survive_the_state():
 )
 def test_a_close_of_rank_0_ends_the_run(status, exit_code, wanted):
     close = records.Close(time_ns=0, status=status, exit_code=exit_code)
-    assert Told().after([event(close)]).exit_code == wanted
-    assert Told().after([event(close, rank=1)]).exit_code is None
-    assert Told().after([event(close, role="sampler")]).exit_code is None
+    assert told_after(event(close)).exit_code == wanted
+    assert told_after(event(close, rank=1)).exit_code is None
+    assert told_after(event(close, role="sampler")).exit_code is None
 
 
 def test_a_new_attempt_opens_the_run_again_with_its_config():
     opened = records.Open(time_ns=0, project="p", name="n", config='{"lr": 2}')
     ended = Told(exit_code=0)
-    assert ended.after([event(opened)]) == Told()
-    assert ended.after([event(opened, attempt=2)]) == Told(config={"lr": 2})
+    assert told_after(event(opened), told=ended) == Told()
+    assert told_after(event(opened, attempt=2), told=ended) == Told(config={"lr": 2})
 
 
 def test_a_huge_config_is_left_out_of_the_state():
     huge = json.dumps({"x": "y" * 500_000})
-    told = Told().after([event(records.ConfigUpdate(time_ns=0, config=huge))])
+    told = told_after(event(records.ConfigUpdate(time_ns=0, config=huge)))
     assert len(json.dumps(told.to_state())) < 1_000
     assert len(told.config["x"]) == 500_000
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", "null"])
 def test_a_config_that_is_no_object_says_nothing(text):
-    assert Told().after([event(records.ConfigUpdate(time_ns=0, config=text))]) == Told()
+    assert told_after(event(records.ConfigUpdate(time_ns=0, config=text))) == Told()
 
 
 def test_a_broken_media_item_keeps_its_line_and_says_what_is_wrong():
@@ -164,3 +180,39 @@ def test_a_broken_media_item_keeps_its_line_and_says_what_is_wrong():
     first, second = lines_of([event(image), rows({"a": 1})], 5)
     assert "4 bytes are no u1 3×3" in first.attachment.html
     assert (first.number, second.number) == (5, 6)
+
+
+# -- what the run asks for -----------------------------------------------------------------------------
+
+
+def asking(**options):
+    return options_of(replace(Script().info, sink_options={"wandb": options}))
+
+
+def test_a_run_names_its_metrics_and_its_step():
+    names_ = {"train/loss": "Loss", "epoch/*": "Epoch/*", "epoch/deep/*": "Deep/*"}
+    keys = asking(names=names_, step_name="train/step").keys
+    row = Row(3, 0, {"train/loss": 1, "epoch/a": 2, "epoch/deep/b": 3, "epoch": 4, "_step": 5})
+    assert row_values(row, keys) == {
+        "Loss": 1,
+        "Epoch/a": 2,
+        "Deep/b": 3,
+        "epoch": 4,
+        "_step (renamed)": 5,
+        "train/step": 3,
+        "_timestamp": 0,
+    }
+
+
+def test_a_metric_of_the_steps_name_is_kept_whatever_that_name_is():
+    keys = asking(step_name="train/step").keys
+    values = row_values(Row(3, 0, {"train/step": 9}), keys)
+    assert (values["train/step"], values["exptrack/step"]) == (9, 3)
+
+
+def test_options_of_the_wrong_kind_are_passed_over():
+    odd = asking(names=["x"], step_name=3, entity=None, unknown=1)
+    assert (odd.entity, odd.keys.step, bool(odd.keys.shown)) == (None, "step", False)
+    assert options_of(Script().info).keys.step == "step"
+    assert asking(entity="team").entity == "team"
+    assert ShownNames({"a": "b"}).of("c") == "c"
