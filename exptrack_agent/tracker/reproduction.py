@@ -32,7 +32,16 @@ _NEVER_SEEDED = 0x80000000
 _VARIABLES = (
     *("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "CUBLAS_WORKSPACE_CONFIG", "PYTHONHASHSEED"),
     *("PYTHONPATH", "OMP_*", "MKL_*", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "KMP_*"),
-    *("TORCH_*", "PYTORCH_*", "TORCHINDUCTOR_*", "NVIDIA_*", "NCCL_*", "XLA_*", "TF_*", "JAX_*"),
+    *(
+        "TORCH_*",
+        "PYTORCH_*",
+        "TORCHINDUCTOR_*",
+        "NVIDIA_*",
+        "NCCL_*",
+        "XLA_*",
+        "JAX_*",
+        "TF_XLA_*",
+    ),
     *("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "SLURM_JOB_ID"),
     *("SLURM_NTASKS", "SLURM_PROCID", "SLURM_NODELIST", "VIRTUAL_ENV", "CONDA_DEFAULT_ENV", "TZ"),
 )

@@ -8,6 +8,7 @@ from exptrack_daemon.cli import (
     exporting,
     following,
     listing,
+    rerun,
     verifying,
     viewing,
 )
@@ -18,10 +19,20 @@ def _name(command: CommandInfo) -> str:
     return str(command.name or getattr(command.callback, "__name__", ""))
 
 
-__all__ = ["app", "daemon", "doctor", "exporting", "following", "listing", "verifying", "viewing"]
+__all__ = [
+    "app",
+    "daemon",
+    "doctor",
+    "exporting",
+    "following",
+    "listing",
+    "rerun",
+    "verifying",
+    "viewing",
+]
 
 _ORDER = (
     *("runs", "show", "tail", "export", "tensorboard"),
-    *("verify", "replay", "recover", "doctor", "demo"),
+    *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
