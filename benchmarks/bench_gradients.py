@@ -1,9 +1,11 @@
 """What do gradient norms, clipping and histograms cost beside a training step of a transformer?
 
 A transformer of about 12 million parameters trains on one thread. In every round it does one step;
-then each way gets the same gradients back and is timed alone, in turns. What `wandb.watch` costs
-cannot be timed alone, since it hooks into the backward pass: it is the step of a watched twin less
-that of one which is not, in the same round.
+then each way gets the same gradients back and is timed alone, in turns (the least of five tries).
+What `wandb.watch` costs cannot be timed alone, since it hooks into the backward pass: it is the
+step of a watched twin less that of one which is not, in the same round.
+
+All times are CPU time of the training thread; what W&B does in other threads is not counted against it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ WRITER = "add_histogram of each parameter"
 WANDB = "added by wandb.watch(log_freq=1)"
 STEP = "step"
 _TINY, _HUGE = 1e-3, 1e9
+_TRIES = 5
 
 GOALS = [
     Goal(measure="clipping with all norms, against clip_grad_norm_", at_most=1.3, later=1.0),
@@ -101,8 +104,8 @@ def run(plan: Plan, report: Report) -> None:
             if not number or name == next(iter(ways)):
                 found[STEP].append(_timed(trainer.step))
                 trainer.keep_gradients()
-            trainer.restore_gradients()
-            found[name].append(_timed(lambda name=name, step=number: ways[name](step)))
+            tries = 1 if name == WRITER else _TRIES
+            found[name].append(_best(trainer, ways[name], number, tries))
         for name, values in found.items():
             for seconds in values:
                 report.add(name, "ms", seconds * 1e3)
@@ -186,10 +189,21 @@ def _note_ratios(report: Report) -> None:
             )
 
 
+def _best(trainer: Trainer, way: Callable[[int], object], step: int, tries: int) -> float:
+    """The least of a few tries: what takes 3 ms is lost in what another process of this machine takes."""
+    times = []
+    for _ in range(tries):
+        trainer.restore_gradients()
+        times.append(_timed(lambda: way(step)))
+    return min(times)
+
+
 def _timed(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = (
+        time.thread_time()
+    )  # wall time tells of other processes, on a machine that is not ours alone
     act()
-    return time.perf_counter() - began
+    return time.thread_time() - began
 
 
 if __name__ == "__main__":

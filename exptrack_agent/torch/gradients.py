@@ -277,7 +277,8 @@ def _clip(parameters: list[Any], measured: Measured, max_norm: float) -> Any:
         return total
     if not total + 1e-6 <= max_norm:  # NaN too: torch makes all gradients NaN then, and so do we
         factor = max_norm / (total + 1e-6)
-        _scale(parameters, factor if factor != factor else min(1.0, factor))
+        factor = factor if factor != factor else min(1.0, factor)
+        _scale(parameters, torch.tensor(factor, dtype=torch.float64))
     return torch.tensor(total, dtype=_promoted(measured.named.tensors))
 
 
@@ -289,11 +290,11 @@ def _promoted(tensors: Sequence[Any]) -> Any:
 def _scale(parameters: list[Any], factor: Any) -> None:
     groups: dict[tuple[Any, Any], list[Any]] = {}
     for parameter in parameters:
-        gradient = parameter.grad.detach()
+        gradient = parameter.grad  # not detached: of a sparse one that is a copy
         groups.setdefault((gradient.device, gradient.layout), []).append(gradient)
     multiply = getattr(torch, "_foreach_mul_", None)
     for (device, layout), gradients in groups.items():
-        here = factor if isinstance(factor, float) else factor.to(device)
+        here = factor.to(device, non_blocking=True)
         if multiply is not None and layout is torch.strided:
             multiply(gradients, here)
             continue
