@@ -28,7 +28,7 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    repeats, seconds = plan.pick(6, 2), plan.pick(3.0, 1.5)
+    repeats, seconds = plan.pick(4, 2), plan.pick(3.0, 1.5)
     with running_daemon() as daemon:
         for repeat in range(repeats):
             for rate in RATES:

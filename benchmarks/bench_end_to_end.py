@@ -29,7 +29,7 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    sizes, repeats = plan.pick(SIZES, QUICK_SIZES), plan.pick(3, 1)
+    sizes, repeats = plan.pick(SIZES, QUICK_SIZES), plan.pick(2, 1)
     for repeat in range(repeats):
         bare = run_workload("points", tracker="none", points=300_000)["cpu_s"] / 300_000
         costs: dict[int, float] = {}

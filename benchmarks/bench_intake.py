@@ -39,7 +39,7 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    repeats, frames = plan.pick(5, 2), plan.pick(512, 128)
+    repeats, frames = plan.pick(3, 1), plan.pick(512, 128)
     for repeat in range(repeats):
         for agents in AGENTS:
             plan.say(f"{agents} agents, repeat {repeat + 1} of {repeats}")

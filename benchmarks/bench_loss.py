@@ -56,7 +56,7 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    rounds = plan.pick(10, 2)
+    rounds = plan.pick(6, 1)
     chance = random.Random(1)
     for number, what in turns([*STATES, *PEERS], rounds):
         plan.say(f"{what}, round {number + 1} of {rounds}")

@@ -22,7 +22,7 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    rounds, seconds = plan.pick(6, 2), plan.pick(4.0, 1.5)
+    rounds, seconds = plan.pick(4, 1), plan.pick(3.0, 1.5)
     with running_daemon() as daemon:
         for number, tracked in turns([False, True], rounds):
             plan.say(f"{'tracked' if tracked else 'untracked'}, round {number + 1} of {rounds}")

@@ -26,7 +26,7 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    repeats, seconds = plan.pick(3, 1), plan.pick(10.0, 4.0)
+    repeats, seconds = plan.pick(2, 1), plan.pick(8.0, 3.0)
     for repeat in range(repeats):
         plan.say(f"repeat {repeat + 1} of {repeats}")
         with running_daemon() as daemon:

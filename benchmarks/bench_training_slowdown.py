@@ -57,7 +57,7 @@ class Loop:
 
 
 def run(plan: Plan, report: Report) -> None:
-    rounds, steps, pause_s = plan.pick(24, 4), plan.pick(800, 400), plan.pick(0.3, 0.2)
+    rounds, steps, pause_s = plan.pick(20, 3), plan.pick(800, 400), plan.pick(0.3, 0.2)
     width = width_for(STEP_MS / 1_000)
     with ExitStack() as stack:
         home = stack.enter_context(running_daemon()).home
