@@ -1,9 +1,9 @@
 """What does one `run.log` call cost the training thread, whatever the daemon does?
 
-Single calls are timed in blocks that take turns, in one process a repeat: rows of several shapes, and what
-they are set against; among these a loop in plain Python that takes about as long as a call, for what the
-scheduler does to anybody. Three states of the daemon: running with its sinks, none, and frozen (SIGSTOP to all
-of its processes once the run is known). The timer's own cost is in every number.
+Single calls are timed in blocks that take turns, in one process a repeat: rows of several shapes, and
+what they are set against; among these a loop in plain Python that takes about as long as a call, for what
+the scheduler does to anybody. Three states of the daemon: running with its sinks, none, and frozen
+(SIGSTOP to all of its processes once the run is known). The timer's own cost is in every number.
 
 - turns: blocks of calls, back to back within a block;
 - paced: one call in 100 µs with Python code between them, as in a step that is bound by the host;
