@@ -96,7 +96,6 @@ class ConfigHistory:
         path = self._path(identity)
         if not path.exists():
             write_document(path, config.to_dict())
-        changes = self.diff(before.id, identity) if before is not None else ()
         version = Version(
             id=identity,
             parent=before.id if before is not None else "",
@@ -105,7 +104,7 @@ class ConfigHistory:
             host=host_name(),
             message=message,
             run_id=run_id,
-            changed=tuple(change.setting for change in changes),
+            changed=self._changed_since(before, config),
         )
         self._append(version)
         return version
@@ -133,8 +132,7 @@ class ConfigHistory:
         Raises:
             Misuse: as for `load`.
         """
-        old, new = self.load(before).to_dict(), self.load(after).to_dict()
-        return tuple(Change(key, old[key], new[key]) for key in old if old[key] != new[key])
+        return _changes(self.load(before), self.load(after))
 
     def restore(self, version: str, message: str = "") -> ExperimentConfig:
         """Make an earlier version the newest again; nothing is removed.
@@ -145,6 +143,15 @@ class ConfigHistory:
         config = self.load(version)
         self.save(config, message or f"restored {self._find(version)[:_SHOWN_CHARS]}")
         return config
+
+    def _changed_since(self, before: Version | None, config: ExperimentConfig) -> tuple[str, ...]:
+        if before is None:
+            return ()
+        try:
+            old = self.load(before.id)
+        except Misuse:  # its file is gone or was changed: what differs cannot be said any more
+            return ()
+        return tuple(change.setting for change in _changes(old, config))
 
     def _path(self, identity: str) -> Path:
         return self._versions / f"{identity}.json"
@@ -190,6 +197,11 @@ class ConfigHistory:
                 os.close(descriptor)
         except OSError as error:
             raise Misuse(f"{self.folder} cannot be written: {error.strerror}") from error
+
+
+def _changes(before: ExperimentConfig, after: ExperimentConfig) -> tuple[Change, ...]:
+    old, new = before.to_dict(), after.to_dict()
+    return tuple(Change(key, old[key], new[key]) for key in old if old[key] != new[key])
 
 
 def version_id(config: ExperimentConfig) -> str:

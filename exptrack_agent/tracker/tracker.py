@@ -443,9 +443,7 @@ class ExperimentTracker:
 
     def _gather(self, seeds: dict[str, int]) -> Gathering | None:
         config = self.config
-        version = ""
-        if self._history is not None:
-            version = self._history.save(config, run_id=self.run.id).id
+        version = self._save_version()
         if self.run.mode == "disabled":
             return None
         folder = Path.cwd()
@@ -460,6 +458,15 @@ class ExperimentTracker:
             return {**found, "config": config.to_dict(), "config_version": version}
 
         return Gathering(take, self._record)
+
+    def _save_version(self) -> str:
+        if self._history is None:
+            return ""
+        try:
+            return self._history.save(self.config, run_id=self.run.id).id
+        except Misuse as error:  # the folder was good a moment ago: the disk, not the caller
+            say_once("history", f"the configuration's version was not kept: {error}")
+            return ""
 
     def _record(self, document: dict[str, Any]) -> None:
         path = ""
