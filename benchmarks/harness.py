@@ -58,6 +58,7 @@ def options_of(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="fewer repeats, smaller sizes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result there")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the result there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE.md", help="write the goals there")
     return parser
 
 
@@ -85,5 +86,7 @@ def finish(session: Session, options: argparse.Namespace) -> None:
     """Write what was asked for."""
     if options.json:
         save(session, options.json)
+    if options.markdown:
+        options.markdown.write_text(show.goals_markdown(session.reports))
     if options.plot:
         show.plot(session, options.plot)

@@ -148,6 +148,16 @@ def goal_cells(report: Report, goal: Goal) -> tuple[str, ...]:
     )
 
 
+def goals_markdown(reports: list[Report]) -> str:
+    """The table of `print_goals` for a document."""
+    head = ("question", "measured", "goal [later]", "median", "spread", "baseline", "ratio", "")
+    lines = [head, ("---",) * len(head)]
+    lines += [
+        (report.name, *goal_cells(report, goal)) for report in reports for goal in report.goals
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
 def plot(session: Session, path: Path) -> None:
     """One panel a question and unit: medians as bars, the spread as lines, goals as ticks."""
     import matplotlib as mpl

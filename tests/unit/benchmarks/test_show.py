@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.results import Goal, Report, Session
-from benchmarks.show import console, goal_cells, limits, number, plot, print_report
+from benchmarks.show import console, goal_cells, goals_markdown, limits, number, plot, print_report
 
 
 def latency_report() -> Report:
@@ -45,6 +45,13 @@ def test_latencies_stand_in_one_line_and_the_rest_below():
 
     assert any("log" in line and "2.00" in line and "20.00" in line for line in lines)
     assert any("memory" in line and "1.00 – 3.00" in line for line in lines)
+
+
+def test_goals_become_a_table_for_a_document():
+    text = goals_markdown([latency_report()])
+
+    assert text.splitlines()[0].startswith("| question | measured |")
+    assert "| hot_path | log: p50 | ≤ 2.50 [1.80] µs | 2.00 | 1.00 – 3.00 | – | – | met |" in text
 
 
 def test_the_picture_is_a_file(tmp_path: Path):
