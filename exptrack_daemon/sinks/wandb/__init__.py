@@ -2,7 +2,7 @@
 
 What stands where: settings (daemon.toml), names, rows, media, told (pure: entries to what W&B is told),
 process, session (wandb itself), offline_log, readback, server, witness (what W&B really holds), awaiting
-(what may be settled), sink (all of it together).
+(what may be settled), opened, sink (all of it together).
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,19 +19,19 @@ from exptrack_daemon.errors import SinkUnavailable
 from exptrack_daemon.journal.entries import Event, RunInfo
 from exptrack_daemon.sinks.base import Batch, SavedState, Settled, SinkContext
 from exptrack_daemon.sinks.wandb.awaiting import Awaiting
-from exptrack_daemon.sinks.wandb.diagnosis import refusal_of
 from exptrack_daemon.sinks.wandb.errors import WorkerMustRestart
 from exptrack_daemon.sinks.wandb.names import config_keys, run_identity
 from exptrack_daemon.sinks.wandb.offline_log import cut_torn_end
+from exptrack_daemon.sinks.wandb.opened import Opened, notes_of
 from exptrack_daemon.sinks.wandb.options import options_of
 from exptrack_daemon.sinks.wandb.process import find_helper, find_writer, kill_helper
 from exptrack_daemon.sinks.wandb.readback import fragments_of, lines_held
-from exptrack_daemon.sinks.wandb.rows import Line, lines_of
+from exptrack_daemon.sinks.wandb.rows import lines_of
 from exptrack_daemon.sinks.wandb.server import Server
 from exptrack_daemon.sinks.wandb.session import Plan, Session, project_of
 from exptrack_daemon.sinks.wandb.settings import Destination, WandbSettings
 from exptrack_daemon.sinks.wandb.told import Told
-from exptrack_daemon.sinks.wandb.witness import LogWitness, ServerWitness, Witness
+from exptrack_daemon.sinks.wandb.witness import LogWitness, ServerWitness
 from exptrack_proto.records import Alert
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class WandbSink:
         self._lines = self._lines_saved = int((saved or {}).get("lines", 0))
         self._lines_held = self._lines
         self._awaiting = Awaiting()
-        self._open: _Open | None = None
+        self._open: Opened | None = None
 
     def write(self, batch: Batch) -> None:
         lines = lines_of(batch.entries, self._lines, self._keys)
@@ -110,18 +109,18 @@ class WandbSink:
     def _state(self) -> SavedState:
         return {"lines": self._lines, "mode": self._destination.mode, **self._told.to_state()}
 
-    def _wait_for_server(self, opened: _Open) -> None:
+    def _wait_for_server(self, opened: Opened) -> None:
         self._lines_held = opened.witness.held()
         behind = self._lines - self._lines_held
         if behind > MAX_UNSETTLED_LINES:
             raise SinkUnavailable(f"W&B has not confirmed the last {behind:,} rows")
 
-    def _check(self, opened: _Open) -> None:
+    def _check(self, opened: Opened) -> None:
         opened.session.check_health(self._context.clock.monotonic_s())
         if opened.session.was_told_to_stop:
             opened.explain_stop(self._run.run_id)
 
-    def _alert(self, opened: _Open, batch: Batch) -> None:
+    def _alert(self, opened: Opened, batch: Batch) -> None:
         """Only of what is new: nobody wants to be woken by a replay."""
         oldest_ns = self._context.clock.now_ns() - _STALE_ALERT_NS
         for entry in batch.entries:
@@ -132,14 +131,14 @@ class WandbSink:
 
     # -- opening ---------------------------------------------------------------------------------------
 
-    def _open_session(self) -> _Open:
+    def _open_session(self) -> Opened:
         if self._destination.mode == "offline":
             self._open = self._open_offline()
         else:
             self._open = self._open_online()
         return self._open
 
-    def _open_offline(self) -> _Open:
+    def _open_offline(self) -> Opened:
         # A fragment must begin right after the last line of the ones before: sync would double any other.
         self._wait_for_earlier_service()
         folder = self._context.folder / "wandb"
@@ -147,9 +146,9 @@ class WandbSink:
             cut_torn_end(fragment)
         first = max(self._lines_saved, lines_held(folder))
         session = self._start()
-        return _Open(session, LogWitness(session.log_path, first), first, told=self._told)
+        return Opened(session, LogWitness(session.log_path, first), first, told=self._told)
 
-    def _open_online(self) -> _Open:
+    def _open_online(self) -> Opened:
         server = Server(
             self._destination,
             project_of(self._run, self._settings),
@@ -166,7 +165,7 @@ class WandbSink:
         first = max(self._lines_saved, held, session.starting_line)
         every_s = self._settings.transmit_interval_s
         witness = ServerWitness(server, self._context.clock, first, every_s=every_s)
-        return _Open(session, witness, first, told=self._told, server=server)
+        return Opened(session, witness, first, told=self._told, server=server)
 
     def _wait_for_earlier_service(self) -> None:
         writer = find_writer(self._context.folder / "wandb")
@@ -187,7 +186,7 @@ class WandbSink:
             self._settings,
             self._context.folder,
             config=config,
-            notes=_notes(self._run, self._told),
+            notes=notes_of(self._run, self._told),
             step_name=self._keys.step,
         )
         session = Session(self._wandb, plan)
@@ -202,75 +201,3 @@ class WandbSink:
             " `exptrack replay %s --to wandb` sends them again.",
             *(held, self._run.run_id, self._lines_saved, self._run.run_id),
         )
-
-
-class _Open:
-    """A session together with who knows what has arrived of it."""
-
-    def __init__(
-        self,
-        session: Session,
-        witness: Witness,
-        first_line: int,
-        *,
-        told: Told,
-        server: Server | None = None,
-    ) -> None:
-        self.session = session
-        self.witness = witness
-        self.first_line = first_line
-        self._next_line = first_line
-        self._told = told
-        self._server = server
-        self._stop_is_known = False
-
-    def put(self, line: Line) -> None:
-        if line.number >= self._next_line:
-            file = self.session.put(line)
-            self._next_line = line.number + 1
-        elif line.attachment is not None and line.number < self.first_line and self._server:
-            # The server has the line; whether its file had arrived too, nobody knows any more.
-            _, file = self.session.attach(line)
-        else:
-            return
-        if file is not None:
-            self.witness.expect_file(line.number, file)
-
-    def tell(self, told: Told, run: RunInfo) -> None:
-        """What the user has said since the last time."""
-        self.session.tell(
-            _news(self._told.config, told.config), _news(self._told.summary, told.summary)
-        )
-        if told.notes != self._told.notes:
-            self.session.note(_notes(run, told))
-        self._told = told
-
-    def finish(self, told: Told) -> bool:
-        try:
-            # What the user set stands, whatever rows have come since.
-            self.session.tell({}, told.summary)
-        except WorkerMustRestart as error:
-            logger.warning("%s.", error)
-            return False
-        return self.session.finish(told.exit_code or 0)
-
-    def explain_stop(self, run_id: str) -> None:
-        """Wandb reports both with one call: somebody pressed Stop, or it has given up uploading."""
-        if self._stop_is_known:
-            return
-        if self._server is not None and self._server.is_stop_pressed():
-            self._stop_is_known = True
-            logger.warning("Stop was pressed at W&B for run %s; exptrack goes on.", run_id)
-            return
-        status = refusal_of(self.session.log_path.parent) or "see its debug-internal.log"
-        raise WorkerMustRestart(f"W&B refused what it was sent of run {run_id}: {status}")
-
-
-def _notes(run: RunInfo, told: Told) -> str:
-    return f"{run.notes}\n{told.notes}".strip()
-
-
-def _news(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value for name, value in now.items() if name not in before or before[name] != value
-    }

@@ -19,8 +19,8 @@ def test_nothing_said_means_the_defaults():
 
 
 def test_unknown_keys_are_named_together_with_the_known_ones():
-    with pytest.raises(ConfigInvalid, match=r"does not know enity, modus; it knows mode, entity"):
-        read_settings({"enity": "x", "modus": "online"})
+    with pytest.raises(ConfigInvalid, match=r"does not know colour, modus; it knows mode, entity"):
+        read_settings({"colour": "x", "modus": "online"})
 
 
 @pytest.mark.parametrize(
