@@ -56,9 +56,9 @@ class Lifeline:
 
     def should_stop(self) -> bool:
         """Whether the supervisor ended, or asked for it."""
-        if not self._stop:
-            ready, _, _ = select.select([sys.stdin], [], [], 0)
-            self._stop = bool(ready) and os.read(sys.stdin.fileno(), 64) == b""
+        ready, _, _ = select.select([sys.stdin], [], [], 0)
+        if ready and os.read(sys.stdin.fileno(), 64) == b"":
+            self._stop = True  # never set to False: a signal may have come since
         return self._stop
 
     def _on_signal(self, _number: int, _frame: object) -> None:

@@ -134,7 +134,7 @@ class Sampler:
         try:
             while (frame := stream.next_frame()) is not None:
                 self._push.send(frame, zmq.NOBLOCK)
-                stream.went()
+                stream.went(self._clock.monotonic_s())
         except zmq.Again:
             return
 
@@ -154,5 +154,5 @@ class Sampler:
                 continue
             stream = by_stream.get(message.stream)
             if stream is not None and isinstance(message, Ack):
-                stream.heard(message.boot, message.next)
+                stream.heard(message.boot, message.next, self._clock.monotonic_s())
         self._ending = [stream for stream in self._ending if not stream.is_done]

@@ -1,8 +1,9 @@
 """One run's stream of samples, on its way to the intake.
 
-A frame stays in `sent` until it is durable; only so many are under way, and beyond a number of waiting ones
-the oldest row that was never sent is dropped. So what `hello` says can no longer be sent was indeed never
-sent, and the intake may write it into the run's loss ledger; nothing under way is ever taken for lost.
+A frame stays in `sent` until it is durable, and is sent again when that takes too long (a disk that failed
+makes the intake leave frames). Only so many are under way, and beyond a number of waiting ones the oldest row
+that was never sent is dropped. So what `hello` says can no longer be sent was indeed never sent, and the
+intake may write it into the run's loss ledger; nothing under way is ever taken for lost.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from exptrack_proto.records import Close, Item, Open, Row
 
 MOST_WAITING = 256
 MOST_UNDER_WAY = 64
+SEND_AGAIN_AFTER_S = 2.0
 
 
 class SampleStream:
@@ -30,6 +32,8 @@ class SampleStream:
         self.unsent: deque[tuple[int, bytes]] = deque()
         self.sent: deque[tuple[int, bytes]] = deque()
         self.boot = ""
+        self._ever_sent = 0
+        self._moved_at = 0.0
         self._sequence = 0
         self._step = first_step
         opened = Open(
@@ -65,22 +69,23 @@ class SampleStream:
             return None
         return self.unsent[0][1]
 
-    def went(self) -> None:
+    def went(self, now: float) -> None:
         """What `next_frame` gave is under way."""
+        if not self.sent:
+            self._moved_at = now
         self.sent.append(self.unsent.popleft())
+        self._ever_sent = max(self._ever_sent, self.sent[-1][0] + 1)
 
-    def heard(self, boot: str, sequence: int) -> None:
+    def heard(self, boot: str, sequence: int, now: float) -> None:
         """The intake has everything before `sequence`; another intake lost what was on its way."""
         while self.sent and self.sent[0][0] < sequence:
             self.sent.popleft()
-        if self.boot not in ("", boot):
-            self.again()
+            self._moved_at = now
+        is_another = self.boot not in ("", boot)
         self.boot = boot
-
-    def again(self) -> None:
-        """Send everything that is in doubt once more."""
-        self.unsent.extendleft(reversed(self.sent))
-        self.sent.clear()
+        if self.sent and (is_another or now - self._moved_at > SEND_AGAIN_AFTER_S):
+            self.unsent.extendleft(reversed(self.sent))
+            self.sent.clear()
 
     @property
     def is_done(self) -> bool:
@@ -92,6 +97,11 @@ class SampleStream:
 
     def _wait(self, frame: bytes) -> None:
         if len(self.unsent) >= MOST_WAITING:
-            del self.unsent[1 if self.unsent[0][0] == 0 else 0]  # never the `open`
+            del self.unsent[self._first_never_sent()]
         self.unsent.append((self._sequence, frame))
         self._sequence += 1
+
+    def _first_never_sent(self) -> int:
+        """Where the oldest frame waits that is neither the `open` nor possibly on its way."""
+        least = max(1, self._ever_sent)
+        return next(index for index, (sequence, _) in enumerate(self.unsent) if sequence >= least)

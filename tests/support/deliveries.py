@@ -1,4 +1,4 @@
-"""A destination that cuts back to the state it is given, as a local sink does, and a lane on the way to it."""
+"""A destination that cuts back to the state it is given, as a local sink does, and a lane to it."""
 
 from __future__ import annotations
 

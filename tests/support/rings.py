@@ -6,7 +6,6 @@ import fcntl
 import os
 from pathlib import Path
 
-
 from exptrack_proto.codec import encode_rows
 from exptrack_proto.frame import rows_prefix
 from exptrack_proto.records import Item, Row, to_msgpack

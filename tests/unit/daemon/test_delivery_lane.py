@@ -1,9 +1,10 @@
-"""One run on its way into one sink: in order, over every kind of failure, exactly once with the state given back."""
+"""One run on its way into one sink: in order, over every failure, exactly once with the state given back."""
 
 from __future__ import annotations
 
 import json
 import logging
+from itertools import pairwise
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_an_unavailable_sink_is_asked_again_for_ever_with_pauses_that_double(
         if len(there.failures) < left:
             asked_at.append(clock.seconds)
         clock.advance(0.1)
-    pauses = [round(b - a) for a, b in zip(asked_at, asked_at[1:], strict=False)]
+    pauses = [round(b - a) for a, b in pairwise(asked_at)]
     assert pauses == [1, 1, 2, 4, 8]
     assert (lane.cursor.status, lane.cursor.reason) == ("unavailable", "503")
     assert cursor_of(home).status == "unavailable"

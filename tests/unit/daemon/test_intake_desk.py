@@ -1,4 +1,4 @@
-"""The desk: what is done with each frame, in order or not, right or damaged, with a disk that works or fails."""
+"""The desk: what is done with each frame, in order or not, right or damaged, whatever the disk does."""
 
 from __future__ import annotations
 
