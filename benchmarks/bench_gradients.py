@@ -65,13 +65,13 @@ class Model(torch.nn.Module):
 class Trainer:
     """A model that can do a step, and give its gradients back."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, batch: tuple[int, int] = (8, 64)) -> None:
         torch.manual_seed(0)
         width, layers, words = plan.pick((384, 5, 4_000), (96, 2, 500))
         self.model = Model(width=width, layers=layers, words=words)
         self.parameters = list(self.model.parameters())
         self._optimizer = torch.optim.AdamW(self.parameters, 1e-4)
-        self._tokens = torch.randint(0, words, (8, 64))
+        self._tokens = torch.randint(0, words, batch)
         self._kept: list[Any] = []
 
     def step(self) -> None:
@@ -147,7 +147,8 @@ def _note_wandb(plan: Plan, report: Report, rounds: int) -> None:
         os.environ |= {"WANDB_MODE": "offline", "WANDB_DIR": folder, "WANDB_SILENT": "true"}
         import wandb
 
-        plain, watched = Trainer(plan), Trainer(plan)
+        # Small batches: what hooks cost does not depend on them, but how much a step varies does.
+        plain, watched = (Trainer(plan, batch=(2, 16)) for _ in range(2))
         wandb_run = wandb.init(project="bench", dir=folder, mode="offline")
         wandb_run.watch(watched.model, log="gradients", log_freq=1)
 

@@ -104,9 +104,7 @@ def test_accumulated_and_unscaled_gradients_are_seen_not_those_of_a_micro_step(
     (whole,) = torch.autograd.grad(model(batches.flatten(0, 1)).sum(), model[0].weight)
     scaler.step(optimizer)
     scaler.update()
-    assert run.values("gradients/norm/0.weight")[0] == pytest.approx(
-        float(whole.norm()), rel=1e-4
-    )
+    assert run.values("gradients/norm/0.weight")[0] == pytest.approx(float(whole.norm()), rel=1e-4)
 
 
 def test_a_fused_optimizers_gradients_are_divided_by_the_loss_scale(run: RecordingRun, model: Any):
