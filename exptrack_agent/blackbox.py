@@ -323,7 +323,7 @@ class BlackBox:
         try:
             self._check_room(descriptor)
             if segment.copied == 0:
-                _write_at(descriptor, segment.memory[:DATA_OFFSET], 0, clear_head=True)
+                self._begin_copy(descriptor, path, segment.memory)
             start = max(segment.copied, DATA_OFFSET)
             _write_at(descriptor, segment.memory[start:head], start)
             os.fdatasync(descriptor)
@@ -343,10 +343,18 @@ class BlackBox:
                 self.state.spooled_bytes -= segment.copied
                 segment.copied = 0
         try:
-            return os.open(path, flags | os.O_CREAT, 0o600)
+            return os.open(_hidden(path), flags | os.O_CREAT, 0o600)
         except FileNotFoundError:
             self._own(path.parent)
-            return os.open(path, flags | os.O_CREAT, 0o600)
+            return os.open(_hidden(path), flags | os.O_CREAT, 0o600)
+
+    @staticmethod
+    def _begin_copy(descriptor: int, path: Path, memory: memoryview) -> None:
+        """A file gets its name when its header is whole: recovery takes less for damage, and rightly so."""
+        header = bytearray(memory[:DATA_OFFSET])
+        header[CELL_HEAD * 8 : CELL_HEAD * 8 + 8] = bytes(8)
+        _write_at(descriptor, memoryview(header), 0)
+        _hidden(path).rename(path)
 
     def _check_room(self, descriptor: int) -> None:
         disk = os.fstatvfs(descriptor)
@@ -458,14 +466,14 @@ def _map_file(path: Path, size: int) -> memoryview:
         os.close(descriptor)
 
 
-def _write_at(descriptor: int, data: memoryview, offset: int, *, clear_head: bool = False) -> None:
-    if clear_head:
-        copy = bytearray(data)
-        copy[CELL_HEAD * 8 : CELL_HEAD * 8 + 8] = bytes(8)
-        data = memoryview(copy)
+def _write_at(descriptor: int, data: memoryview, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
         data, offset = data[written:], offset + written
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def _unlink(path: Path) -> None:

@@ -4,14 +4,15 @@ What it costs is what training pays, so the plain case runs straight through `Ro
 those of the last row, the values are floats, the row fits. Everything odd leaves it by a method that says
 what is odd.
 
-Four rules hold it together:
+Five rules hold it together:
 
 - The bytes are stored first and the head is published after them, by one aligned 8-byte store: a kill at any
   instruction leaves whole rows only.
 - Between reading the head and publishing it nothing is called, so a signal handler that logs cannot get in
   between (CPython looks for signals at calls and jumps back). The lock keeps other threads out; it is
-  re-entrant, so that such a handler cannot dead-lock. While a value's own code runs inside the packer, a
-  nested `log()` gets the other packer: a packer in use must not be entered.
+  re-entrant, so that such a handler cannot dead-lock.
+- No Python code runs inside the packer, which must not be entered twice: values that it does not know become
+  plain before, in a copy of the row that nobody else can change.
 - What takes more than an append (`_place`) does call; an item that a handler logs meanwhile waits in line.
 - msgpack packs more than a row may hold (lists, bytes, deep mappings), and the daemon would have to refuse
   the whole row. So a row is looked through whenever its size is not that of the last good one.
@@ -34,13 +35,15 @@ from exptrack_agent.blackbox import FENCE_BYTES, BlackBox, Segment, Span
 from exptrack_agent.errors import Misuse
 from exptrack_agent.notices import say_once
 from exptrack_agent.values import (
+    ITEM_KINDS,
     PACKED_BUT_NO_SCALAR,
     PLAIN_KINDS,
     NotScalar,
-    coerce_scalar,
     flat_names,
     is_on_accelerator,
+    is_packed_as_is,
     is_sound,
+    plain_value,
     plain_values,
     shown,
 )
@@ -70,6 +73,23 @@ class _Unsound(Exception):
     """The packed row is none: it has to be taken apart."""
 
 
+class _NameSet:
+    """What is known of rows that have the same names.
+
+    Attributes:
+        row: the last of them, while others are logged.
+        odd: names whose values msgpack does not know.
+        size: bytes of the last row that was looked through; another row of this size is not.
+    """
+
+    __slots__ = ("odd", "row", "size")
+
+    def __init__(self) -> None:
+        self.row = b""
+        self.odd: tuple[str, ...] = ()
+        self.size = -1
+
+
 class MediaValue(NamedTuple):
     """A media object of a row, to be encoded when the lock is free: that may take long."""
 
@@ -90,22 +110,17 @@ class RowLog:
         self._box = box
         self._segment: Segment | None = None
         self._names: tuple[str, ...] = ()
-        self._slot: list[bytes] = [b""]
-        self._sound_size = self._good_size = -1
-        """Bytes of the last row that was looked through: another row of this size is not. The second stays
-        when a value's own code ran, which may have changed the row."""
+        self._set = _NameSet()
+        self._odd_names: tuple[str, ...] = ()
+        self._sound_size = -1
         self._kinds: set[type] = set(PLAIN_KINDS)
-        """Types of values that are numbers, or become such on their way."""
-        self._was_coerced = False
+        """Types of values that are numbers."""
         self._next_step = self._sequence = 0
         self._lost_since: int | None = None
         self._last_row: bytes = b""
-        self._rows_by_names: dict[tuple[str, ...], list[bytes]] = {}
+        self._name_sets: dict[tuple[str, ...], _NameSet] = {}
         self._remembered_bytes = 0
-        self._pack: Callable[[object], bytes] = msgpack.Packer(default=self._coerce).pack
-        self._other_pack: Callable[[object], bytes] | None = msgpack.Packer(
-            default=self._coerce
-        ).pack
+        self._pack: Callable[[object], bytes] = msgpack.Packer().pack
         self._memory = self._cells = memoryview(b"")
         self._other_items = self._head = 0
         self._fence = self._limit = -1
@@ -168,6 +183,8 @@ class RowLog:
                 names = tuple(data)
                 if names != self._names:
                     data = self._other_names(data, names)
+                if self._odd_names:
+                    data = self._made_plain(data)
                 row = self._pack((step, time_ns(), data))
                 size = len(row)
                 if size != self._sound_size:
@@ -196,7 +213,7 @@ class RowLog:
     def last_values(self) -> dict[str, Any]:
         """The last value of every metric (of the last 256 combinations of names), nested names joined."""
         with self.lock:
-            rows = [row for (row,) in self._rows_by_names.values()] + [self._last_row]
+            rows = [known.row for known in self._name_sets.values()] + [self._last_row]
         values: dict[str, Any] = {}
         for _, _, row in sorted(
             (msgpack.unpackb(row) for row in rows if row), key=lambda row: row[1]
@@ -225,7 +242,7 @@ class RowLog:
     def close_rows(self) -> None:
         """Let the courier have what was logged so far."""
         with self.lock:
-            if self._box is not None and not self._placing:
+            if self._box is not None and not self._placing and self._lost_since is None:
                 self._box.close_rows(self._head, self._sequence)
 
     def end(self, last: bytes, reason: str) -> BlackBox | None:
@@ -243,8 +260,6 @@ class RowLog:
         """Forget everything that belongs to the parent, or that another thread had in hand."""
         self.lock, self._media_lock = threading.RLock(), threading.RLock()
         self._box, self._fence, self._limit, self._placing = None, -1, -1, False
-        self._pack = msgpack.Packer(default=self._coerce).pack
-        self._other_pack = None
         self._waiting.clear()
         self._words = {}
 
@@ -280,9 +295,8 @@ class RowLog:
         try:
             while self._waiting:
                 self._settle(*self._waiting.popleft())
-            self._limit = (
-                self._fence
-            )  # no call since the line was seen empty, until `_placing` is off
+            # no call from here, where the line was seen empty, until `_placing` is off
+            self._limit = self._fence if self._box is not None else -1
         finally:
             self._placing = False
         return self.dropped == dropped
@@ -394,35 +408,30 @@ class RowLog:
 
     # --- what is odd ----------------------------------------------------------------------------
 
-    def _coerce(self, value: object) -> object:
-        """Msgpack does not know this value: make it a number, or say why not."""
-        self._was_coerced, self._sound_size = True, -1
-        mine = self._pack
-        self._pack = self._other_pack or msgpack.Packer(default=self._coerce).pack
-        self._other_pack = None
-        try:
-            return coerce_scalar(value)
-        finally:
-            self._pack, self._other_pack = mine, self._pack
+    def _made_plain(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """A copy of the row in which the values that msgpack does not know are numbers.
+
+        Raises:
+            Exception: one of them is none; `_odd` will say why.
+        """
+        plain = dict(data)
+        for name in self._odd_names:
+            value = plain[name]
+            plain[name] = value.item() if type(value) in ITEM_KINDS else plain_value(value)
+        return plain
 
     def _look_through(self, data: Mapping[str, Any], size: int) -> None:
         """Whether what was packed is a row; remembers its size.
 
         Raises:
-            _Unsound: it is not, or may have been changed while a value's own code ran.
+            _Unsound: it is not.
         """
-        if self._was_coerced:
-            self._was_coerced = False
-            if tuple(data) != self._names:
-                raise _Unsound
-            if size == self._good_size:
-                return
         if len(data) > MAX_METRICS_PER_ROW:
             raise _Unsound
         kinds = set(map(type, data.values()))
         if not kinds <= self._kinds:
             self._look_closer(data, kinds)
-        self._sound_size = self._good_size = size
+        self._sound_size = self._set.size = size
 
     def _look_closer(self, data: Mapping[str, Any], kinds: set[type]) -> None:
         odd = [kind for kind in kinds - self._kinds if issubclass(kind, PACKED_BUT_NO_SCALAR)]
@@ -450,13 +459,13 @@ class RowLog:
 
     def _other_names(self, data: Mapping[str, Any], names: tuple[Any, ...]) -> Mapping[str, Any]:
         """Other names than in the last row: check those that are new, and remember the last row's values."""
-        slot, last = self._slot, self._last_row
-        self._remembered_bytes += len(last) - len(slot[0])
-        slot[0] = last
-        known = self._rows_by_names.get(names)
+        left, last = self._set, self._last_row
+        self._remembered_bytes += len(last) - len(left.row)
+        left.row = last
+        known = self._name_sets.get(names)
         if known is not None:
-            self._names, self._slot = names, known
-            self._sound_size = self._good_size = len(known[0])
+            self._names, self._set = names, known
+            self._odd_names, self._sound_size = known.odd, known.size
             return data
         faults = {name: fault for name in names if (fault := _name_fault(name))}
         for fault in faults.values():
@@ -469,25 +478,25 @@ class RowLog:
 
     def _begin_names(self, names: tuple[str, ...]) -> None:
         """Remember these names from now on; forget the oldest when they are many, or much."""
-        rows = self._rows_by_names
-        self._names, self._slot = names, rows.setdefault(names, [b""])
-        self._sound_size = self._good_size = -1
-        while len(rows) > _MOST_NAME_SETS or (
-            self._remembered_bytes > _MOST_REMEMBERED_BYTES and len(rows) > 1
+        known = self._name_sets
+        self._names, self._set = names, known.setdefault(names, _NameSet())
+        self._odd_names, self._sound_size = self._set.odd, self._set.size
+        while len(known) > _MOST_NAME_SETS or (
+            self._remembered_bytes > _MOST_REMEMBERED_BYTES and len(known) > 1
         ):
-            oldest = next(iter(rows))
-            self._remembered_bytes -= len(rows.pop(oldest)[0])
+            oldest = next(iter(known))
+            self._remembered_bytes -= len(known.pop(oldest).row)
 
     def _odd(self, data: object, step: object) -> list[MediaValue]:
         """Something in the row could not be packed: keep what can be kept, one value at a time."""
-        self._was_coerced = False
         time = time_ns()
         if not isinstance(data, Mapping):
             self._refuse("mapping", f"log() takes a mapping of names to values, not {shown(data)}")
             return []
         try:
             number = min(self._next_step, MAX_STEP) if step is None else self._odd_step(step)
-            plain, media, faults = plain_values(data)
+            values = dict(data)
+            plain, media, faults = plain_values(values)
             for fault in faults:
                 self._refuse(f"value {fault.reason}", f"{fault.name}: {fault.reason}")
             if plain or not (media or faults):
@@ -499,6 +508,10 @@ class RowLog:
             self._refuse("row", f"a row could not be read ({type(error).__name__})")
             return []
         self._next_step = number + 1
+        if not (media or faults) and tuple(values) == self._names:
+            self._set.odd = self._odd_names = tuple(
+                name for name, value in values.items() if not is_packed_as_is(value)
+            )
         return [MediaValue(name, value, number, time) for name, value in media]
 
     def _put_media(self, media: MediaValue) -> None:

@@ -10,10 +10,19 @@ from exptrack_proto.limits import MAX_DEPTH, MAX_NAME_CHARS
 
 Scalar: TypeAlias = float | int | bool | str | None
 _BIG = 2**63
+_PLAIN = (float, int, str)
 
 PLAIN_KINDS: frozenset[type] = frozenset([float, int, bool, str, type(None)])
 PACKED_BUT_NO_SCALAR = (list, tuple, bytes, bytearray, memoryview, dict)
 """What msgpack packs without a question, though it is no value of a metric (a `dict` may hold some)."""
+
+
+ITEM_KINDS: set[type] = set()
+"""Types whose `item()` is always one plain number: NumPy's scalars, as they are met."""
+_NUMPY_NUMBERS = frozenset(
+    ["bool", "bool_", "float16", "float32"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
 
 
 class NotScalar(Exception):
@@ -140,6 +149,31 @@ def is_sound(values: Mapping[Any, Any], depth: int = 1, room: int = MAX_NAME_CHA
     return True
 
 
+def is_packed_as_is(value: object) -> bool:
+    """Whether msgpack makes of it what a row may hold, and runs no code of its own."""
+    return _is_plain(value) or (type(value) is dict and is_sound(value, 2))
+
+
+def plain_value(value: object) -> Any:
+    """One value of a row, plain; of a mapping, all of it.
+
+    Raises:
+        IsMedia: for a media object.
+        NotScalar: for what is neither a number nor a mapping of numbers.
+    """
+    if _is_plain(value):
+        return value
+    if not isinstance(value, Mapping):
+        kind = type(value)
+        if kind.__module__ == "numpy" and kind.__name__ in _NUMPY_NUMBERS:
+            ITEM_KINDS.add(kind)
+        return coerce_scalar(value)
+    parts = plain_values(value, 2)
+    if parts.media or parts.faults:
+        raise NotScalar("some of it is no number")
+    return parts.plain
+
+
 def plain_values(data: Mapping[Any, Any], depth: int = 1, prefix: str = "") -> Parts:
     """Take a row apart: plain values, media objects with their names, and what is wrong with the rest."""
     parts = Parts({}, [], [])
@@ -192,4 +226,4 @@ def flat_names(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _is_plain(value: object) -> bool:
-    return value is None or isinstance(value, bool | int | float | str)
+    return value is None or isinstance(value, _PLAIN)
