@@ -1,16 +1,19 @@
-"""Values that stand on an accelerator: copied where they are, fetched without waiting, read when they have landed.
+"""Values on an accelerator: copied there, fetched without waiting, read when they have landed.
 
-Reading such a value (`.item()`) makes training wait until the device has done all work before it. So:
+Reading such a value (`.item()`) makes training wait until the device has done all work before it.
+So:
 
-    put     the value is copied at once, by the device, into a slot made beforehand; one copy that does not wait takes
-            the slot to pinned memory, and an event behind it says when it is there
-    poll    looks (never waits) whether the oldest slots have landed, reads them, and hands the numbers on
+    put     the value is copied at once, by the device, into a slot made beforehand; one copy that
+            does not wait takes the slot to pinned memory, and an event behind it says when it is there
+    poll    looks (never waits) whether the oldest slots have landed, reads them, hands the numbers on
 
-Since the copy stands on the same stream, a change of the tensor after `put` comes too late to be seen. When all
-slots are under way the values are skipped and counted: a wait would cost more than a point. While a graph is
-being captured nothing is put (a replay would write into a slot that has a new owner) and nothing is asked.
+Since the copy stands on the same stream, a change of the tensor after `put` comes too late to be
+seen. When all slots are under way the values are skipped and counted: a wait would cost more than a
+point. While a graph is being captured nothing is put (a replay would write into a slot that has a
+new owner) and nothing is asked.
 
-`DeviceValues` decides and knows no device; `Slots` is one. `exptrack_agent.torch.accelerator` has the real one.
+`DeviceValues` decides and knows no device; `Slots` is one. `exptrack_agent.torch.accelerator` has
+the real one.
 """
 
 from __future__ import annotations
@@ -53,8 +56,13 @@ class Slots(Protocol):
 class Device(Protocol):
     """What opens slots on a device, and knows whether a graph is being captured."""
 
-    def open_slots(self, device: Any) -> Slots: ...
-    def is_capturing(self, device: Any) -> bool: ...
+    def open_slots(self, device: Any) -> Slots:
+        """Slots on this device; the one call that may wait."""
+        ...
+
+    def is_capturing(self, device: Any) -> bool:
+        """Whether this thread is capturing a graph."""
+        ...
 
 
 class _Bundle(NamedTuple):
