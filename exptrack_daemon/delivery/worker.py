@@ -58,6 +58,7 @@ class SinkWorker:
         self._unwanted: set[str] = set()
         self._children: dict[int, float] = {}
         self._look_at = float("-inf")
+        self._lifeline: Lifeline | None = None
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
         self._feed: zmq.Socket[bytes] = self._context.socket(zmq.SUB)
         bound(self._feed)
@@ -66,6 +67,7 @@ class SinkWorker:
 
     def serve(self, lifeline: Lifeline) -> None:
         """Deliver until the lifeline ends; a `RestartWorker` leaves through here."""
+        self._lifeline = lifeline
         lifeline.beat(self.facts)
         busy = True
         while not lifeline.should_stop():
@@ -119,6 +121,8 @@ class SinkWorker:
     def _announce_child(self, pid: int) -> None:
         with contextlib.suppress(psutil.Error):
             self._children[pid] = psutil.Process(pid).create_time()
+        if self._lifeline is not None:
+            self._lifeline.report(**self.facts())  # at once: this very call into the sink may hang
 
     def _living_children(self) -> list[tuple[int, float]]:
         """Helper processes with their time of birth, so that a later owner of the pid is never meant."""
