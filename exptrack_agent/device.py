@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
@@ -222,19 +221,17 @@ def _number(kind: type, number: float) -> Any:
     return kind(number) if number - number == 0 else number
 
 
-_values: weakref.WeakKeyDictionary[Any, DeviceValues] = weakref.WeakKeyDictionary()
-
-
 def device_values(run: Any) -> DeviceValues:
-    """The device values of a run; made at the first call, which imports what knows the devices."""
-    found = _values.get(run)
+    """The device values of a run, `run.landing`; made at the first call, which loads what knows devices."""
+    found = known_device_values(run)
     if found is None:
         from exptrack_agent.torch.accelerator import TorchDevice
 
-        found = _values[run] = DeviceValues(TorchDevice())
+        found = run.landing = DeviceValues(TorchDevice())
     return found
 
 
 def known_device_values(run: Any) -> DeviceValues | None:
-    """The device values of a run that has some: for the courier's side, which polls them."""
-    return _values.get(run)
+    """The device values of a run that has some: the courier's side polls them."""
+    found: DeviceValues | None = getattr(run, "landing", None)
+    return found

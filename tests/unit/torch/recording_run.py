@@ -16,6 +16,7 @@ class RecordingRun:
         self.items: list[dict[str, Any]] = []
         self.alerts: list[tuple[str, str, str]] = []
         self.summary: dict[str, Any] = {}
+        self.landing: Any = None
 
     def log(self, data: Mapping[str, Any], step: int | None = None) -> None:
         self.rows.append((step, dict(data)))

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from exptrack_agent import device
 from exptrack_agent.device import DeviceValues
 from exptrack_agent.errors import Misuse
 from exptrack_agent.torch.accelerator import TorchSlots
@@ -29,7 +28,7 @@ def values(run: RecordingRun) -> DeviceValues:
     HandEvent.reached = True
     slots = TorchSlots(torch.device("cpu"), API, count=2, capacity=8, pinned=False)
     made = DeviceValues(SimpleNamespace(open_slots=lambda _: slots, is_capturing=lambda _: False))
-    device._values[run] = made
+    run.landing = made
     return made
 
 
