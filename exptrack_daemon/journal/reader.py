@@ -232,17 +232,11 @@ class JournalReader:
         return self._headers[number]
 
     def _successor(self, number: int) -> _Place | None:
-        """The next segment of the chain: one that a later one goes back past is no part of it."""
-        found: _Place | None = None
+        """The next segment that exists."""
         for other in segment_numbers(self._files, self._directory):
-            if other <= number or (place := self._place(other)) is None:
-                continue
-            if found is not None and (
-                place.header is None or place.header.previous >= found.number
-            ):
-                break
-            found = place
-        return found
+            if other > number and (place := self._place(other)) is not None:
+                return place
+        return None
 
 
 class _Page:

@@ -21,8 +21,8 @@ What counts (the invariants that writer and reader share):
 - In the newest segment, what stands before its last mark is durable and was, or may be, acknowledged.
 - A segment that has a successor ends where the successor's header says (`previous_end`), which is the end
   of a mark or of the header; what follows is no part of the journal.
-- A segment that the next one names neither as its predecessor nor as one after it (the name came back, in a
-  power cut, of a segment that could not be begun) is no part of the journal.
+- The name of a segment that could not be begun may come back in a power cut. The next one then names the
+  segment before it; it holds nothing, or frames that the next one holds too, with the same ordinals.
 - Ordinals count frames and rows of the run's whole journal, so a gap of damage is seen and measured.
 
 Damage costs what it touches: after bytes that hold no intact fragment the walk goes on at the next fragment

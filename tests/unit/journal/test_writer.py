@@ -6,6 +6,7 @@ import contextlib
 import errno
 from random import Random
 
+import msgspec
 import pytest
 
 from exptrack_daemon.errors import JournalNewer
@@ -348,7 +349,7 @@ def test_a_full_disk_does_not_leave_piles_of_segments(files, act):
 
 
 def test_what_cannot_be_removed_is_not_read_either(files):
-    """The directory's sync failed and the name came back in a power cut: a segment nobody goes through."""
+    """The directory's sync failed and the name came back in a power cut: an empty segment that costs nothing."""
     journal = open_journal(files)
     commit(journal, rows_frame(0))
     files.fail_next("sync")
@@ -363,6 +364,37 @@ def test_what_cannot_be_removed_is_not_read_either(files):
     assert numbers(files) == [1, 2, 3]
     assert read_frames(files) == [rows_frame(0), rows_frame(1)]
     assert open_journal(files).durable == {STREAM: 2}
+
+
+def test_frames_that_were_adopted_twice_are_read_once(files):
+    """The first copy's name could not be made durable and was removed; a power cut brought it back."""
+    journal = open_journal(files)
+    commit(journal, rows_frame(0))
+    append(journal, rows_frame(1), rows_frame(2))
+    open_journal(files)
+    path = segment_path(DIRECTORY, 2)
+    first_copy = files.seen.pop(path)
+    again = open_journal(files)
+    files.rename(path, segment_path(DIRECTORY, 3))
+    again.close()
+    third = files.seen[segment_path(DIRECTORY, 3)]
+    third.data[:] = renumbered(bytes(third.data), 2, 3)
+    files.seen[path] = first_copy
+    assert numbers(files) == [1, 2, 3]
+    assert read_frames(files) == [rows_frame(0), rows_frame(1), rows_frame(2)]
+    assert open_journal(files).durable == {STREAM: 3}
+
+
+def renumbered(data: bytes, old: int, new: int) -> bytes:
+    """The same segment as it would be under another number."""
+    made = b""
+    for found in scan(data, 0, salt_of(RUN, old)):
+        payload = found.payload
+        meaning = interpret(payload)
+        if isinstance(meaning, SegmentHeader):
+            payload = header_record(msgspec.structs.replace(meaning, segment=new))
+        made += fragment(bytes(payload), len(made), salt_of(RUN, new))
+    return made
 
 
 def test_the_folders_names_are_durable_before_anything_is_promised(files):
