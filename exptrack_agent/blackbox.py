@@ -434,8 +434,14 @@ class BlackBox:
             if self._places.ring is None or anonymous
             else self._places.ring / f"{os.urandom(8).hex()}{SUFFIX}"
         )
-        memory = _map_file(path, size) if path is not None else memoryview(mmap.mmap(-1, size))
-        segment = Segment(path, memory)
+        if path is None:
+            return self._headed(Segment(None, memoryview(mmap.mmap(-1, size))))
+        memory = _map_file(_hidden(path), size)
+        segment = self._headed(Segment(path, memory))
+        _hidden(path).rename(path)  # only now: recovery takes a segment without a header for damage
+        return segment
+
+    def _headed(self, segment: Segment) -> Segment:
         write_header(segment.cells, self.run_id, self.stream)
         return segment
 

@@ -18,7 +18,7 @@ from exptrack_agent.values import (
 from exptrack_proto.limits import MAX_JSON_BYTES
 
 _MOST_DEPTH = 32
-_MOST_VALUES = 200_000
+_MOST_VALUES = 100_000
 _LONG_BYTES = 4_096
 _SHOWN_CHARS = 1_000
 
@@ -105,6 +105,8 @@ class _Plain:
 
 
 def _one_number(value: Any) -> Any:
+    if isinstance(value, type):
+        return f"{value.__module__}.{value.__qualname__}"
     try:
         return fit(coerce_scalar(value))
     except (IsMedia, NotScalar):

@@ -17,11 +17,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from exptrack_agent.values import NotScalar, clean_text, is_on_accelerator
-from exptrack_proto.limits import MAX_BLOB_BYTES, MAX_CHUNK_BYTES, MAX_JSON_BYTES, MAX_TEXT_CHARS
+from exptrack_agent.values import NotScalar, clean_text, cut_text, is_on_accelerator
+from exptrack_proto.limits import (
+    KIB,
+    MAX_BLOB_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_FRAME_BYTES,
+    MAX_JSON_BYTES,
+    MAX_TEXT_CHARS,
+)
 
 Item: TypeAlias = dict[str, Any]
-_FORMATS = {"?": "b1", "e": "f2", "f": "f4", "d": "f8"}
+_ROOM_BYTES = MAX_FRAME_BYTES - 16 * KIB
+"""What one item may hold beside its name and numbers."""
+_CAPTION_BYTES = 64 * KIB
+_COLUMN_BYTES = 512
+_MOST_COLUMNS = 1_024
+_MOST_DIMENSIONS = 8
+_FLOATS = {"?": "b1", "e": "f2", "f": "f4", "d": "f8"}
+_INTEGERS = frozenset("bBhHiIlLqQnN")
 _DTYPES = frozenset(["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", "b1"])
 
 
@@ -59,18 +73,28 @@ class RawArray:
             return _from_interface(value)
         return _from_view(view)
 
-    def travel(self) -> tuple[list[Item], list[Any]]:
-        """The chunk items that must go before, and the array as it stands in its media item."""
+    def travel(self, most_bytes: int = MAX_CHUNK_BYTES) -> tuple[list[Item], list[Any]]:
+        """The chunk items that must go before, and the array as it stands in its media item.
+
+        Args:
+            most_bytes: an array of more goes before.
+
+        Raises:
+            NotScalar: it is larger than any medium may be.
+        """
         if len(self.data) > MAX_BLOB_BYTES:
             raise NotScalar(
                 f"{len(self.data):,} bytes are more than {MAX_BLOB_BYTES:,}; log a smaller array,"
                 " or a Histogram of counts and edges"
             )
-        if len(self.data) <= MAX_CHUNK_BYTES:
-            return [], [self.dtype, self.shape, 0, self.data]
+        shape = self.shape
+        if len(shape) > _MOST_DIMENSIONS:
+            shape = [math.prod(shape)]
+        if len(self.data) <= most_bytes:
+            return [], [self.dtype, shape, 0, self.data]
         pieces = range(0, len(self.data), MAX_CHUNK_BYTES)
         chunks = [{"kind": "chunk", "data": self.data[i : i + MAX_CHUNK_BYTES]} for i in pieces]
-        return chunks, [self.dtype, self.shape, len(chunks), b""]
+        return chunks, [self.dtype, shape, len(chunks), b""]
 
 
 def _as_buffer_owner(value: Any) -> Any:
@@ -86,9 +110,9 @@ def _as_buffer_owner(value: Any) -> Any:
 
 def _from_view(view: memoryview) -> RawArray:
     text = view.format.lstrip("@=<")
-    dtype = _FORMATS.get(text) or (
-        f"{'u' if text.isupper() else 'i'}{view.itemsize}" if len(text) == 1 else ""
-    )
+    dtype = _FLOATS.get(text, "")
+    if text in _INTEGERS:
+        dtype = f"{'u' if text.isupper() else 'i'}{view.itemsize}"
     if dtype not in _DTYPES:
         raise NotScalar(
             f"numbers of format {view.format!r} cannot be logged; convert them to float32"
@@ -158,7 +182,7 @@ class Image:
         if png is not None:
             item["format"] = "png"
         if self.caption:
-            item["caption"] = clean_text(str(self.caption))[:MAX_TEXT_CHARS]
+            item["caption"] = cut_text(str(self.caption), _CAPTION_BYTES)
         return [*chunks, item]
 
 
@@ -214,8 +238,8 @@ class Histogram:
         counts, edges = (RawArray.of(part) for part in self.np_histogram)
         if len(counts.shape) != 1 or edges.shape != [counts.shape[0] + 1]:
             raise NotScalar(f"n counts need n + 1 edges, not {counts.shape} and {edges.shape}")
-        first, item["counts"] = counts.travel()
-        second, item["edges"] = edges.travel()
+        first, item["counts"] = counts.travel(MAX_CHUNK_BYTES // 2)  # both stand in one item
+        second, item["edges"] = edges.travel(MAX_CHUNK_BYTES // 2)
         return [*first, *second, item]
 
 
@@ -230,9 +254,9 @@ class Text:
     def items(self, name: str, step: int, time_ns: int) -> list[Item]:
         """The wire item of this text."""
         text = self.text
-        if len(text) > MAX_TEXT_CHARS:
+        if len(text) > MAX_TEXT_CHARS or len(text.encode()) > _ROOM_BYTES:
             note = f"\n… cut: {len(text):,} characters in all"
-            text = text[: MAX_TEXT_CHARS - len(note)] + note
+            text = cut_text(text[: MAX_TEXT_CHARS - len(note)], _ROOM_BYTES - 2 * len(note)) + note
         return [{"kind": "text", "name": name, "step": step, "time_ns": time_ns, "text": text}]
 
 
@@ -254,7 +278,7 @@ class Figure:
             "step": step,
             "time_ns": time_ns,
             "pixels": raw,
-            "caption": clean_text(str(self.caption))[:MAX_TEXT_CHARS],
+            "caption": cut_text(str(self.caption), _CAPTION_BYTES),
             "figure": True,
         }
         return [*chunks, item]
@@ -312,8 +336,14 @@ class Table:
 
     def items(self, name: str, step: int, time_ns: int) -> list[Item]:
         """The wire item of this table."""
+        if len(self.columns) > _MOST_COLUMNS:
+            raise NotScalar(
+                f"a table has at most {_MOST_COLUMNS} columns, not {len(self.columns):,}"
+            )
+        columns = [cut_text(column, _COLUMN_BYTES) for column in self.columns]
         texts: list[str] = []
-        room = MAX_JSON_BYTES - 4_096
+        room = min(MAX_JSON_BYTES, _ROOM_BYTES - sum(len(column.encode()) for column in columns))
+        room -= 4_096
         for row in self.rows:
             text = json.dumps([_cell(cell) for cell in row])
             room -= len(text) + 1
@@ -322,7 +352,6 @@ class Table:
                 texts.append(json.dumps([f"… {left_out} rows left out", *[None] * (len(row) - 1)]))
                 break
             texts.append(text)
-        columns = [clean_text(column)[:1_000] for column in self.columns[:1_024]]
         item = {"kind": "table", "name": name, "step": step, "time_ns": time_ns, "columns": columns}
         return [{**item, "rows": f"[{','.join(texts)}]"}]
 

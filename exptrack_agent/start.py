@@ -31,7 +31,7 @@ from exptrack_agent.settings import (
     ring_root,
     run_id_from,
 )
-from exptrack_agent.values import clean_text, shown
+from exptrack_agent.values import clean_text, cut_text, shown
 from exptrack_agent.version import __version__
 from exptrack_proto.frame import RUN_ID
 from exptrack_proto.limits import KIB, MAX_NAME_CHARS, STREAM_ID_BYTES
@@ -195,13 +195,13 @@ def _mapping(given: Mapping[str, Any] | None, what: str) -> dict[str, Any]:
 
 
 def _cut(text: str, most_bytes: int, what: str) -> str:
-    data = text.encode()
-    if len(data) <= most_bytes:
-        return text
-    say_once(
-        f"{what} length", f"the {what} have {len(data):,} bytes; the first {most_bytes:,} count"
-    )
-    return data[:most_bytes].decode("utf-8", "ignore")
+    kept = cut_text(text, most_bytes)
+    if len(kept) < len(text):
+        say_once(
+            f"{what} length",
+            f"the {what} have more than {most_bytes:,} bytes; the first ones count",
+        )
+    return kept
 
 
 def _text(value: str | None, what: str) -> str | None:

@@ -123,6 +123,12 @@ def clean_text(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
+def cut_text(text: str, most_bytes: int) -> str:
+    """Valid UTF-8 of at most so many bytes (and so characters)."""
+    data = text.encode("utf-8", "replace")
+    return data[:most_bytes].decode("utf-8", "ignore")
+
+
 def shown(value: object) -> str:
     """A short text for a message. Runs no code of the value's own: that may raise, or wait for a device."""
     if type(value) not in _SHOWN:
