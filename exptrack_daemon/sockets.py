@@ -49,6 +49,6 @@ def bound(socket: zmq.Socket[bytes]) -> None:
     """Limits for every socket: message size, queue length, handshake time, no lingering."""
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.MAXMSGSIZE, MIB)
-    socket.setsockopt(zmq.RCVHWM, 16)
+    socket.setsockopt(zmq.RCVHWM, 4 if socket.type == zmq.PULL else 16)  # 64 trainers: 256 frames
     socket.setsockopt(zmq.SNDHWM, 1_000)
     socket.setsockopt(zmq.HANDSHAKE_IVL, 5_000)

@@ -145,6 +145,10 @@ class Desk:
         self.live.save()
         return changed
 
+    def is_full(self, most_bytes: int) -> bool:
+        """Whether so much waits for a commit, on average in each journal that would have to be synced."""
+        return self.uncommitted_bytes >= most_bytes * max(1, len(self._unsynced))
+
     def durable(self, run_id: str, stream: bytes) -> int:
         """The sequence before which all of a stream is durable."""
         try:

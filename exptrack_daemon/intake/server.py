@@ -155,7 +155,7 @@ class IntakeServer:
             if self.desk.counters.disk_errors != errors:
                 self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
                 break
-            if self.desk.uncommitted_bytes >= self._config.intake.commit_bytes:
+            if self.desk.is_full(self._config.intake.commit_bytes):
                 break
         self._note_dirt()
         return True
@@ -168,7 +168,7 @@ class IntakeServer:
         if self._dirty_since is None:
             return False
         aged = now - self._dirty_since >= self._config.intake.commit_after_s
-        return aged or self.desk.uncommitted_bytes >= self._config.intake.commit_bytes
+        return aged or self.desk.is_full(self._config.intake.commit_bytes)
 
     def _commit(self) -> bool:
         """Commit and tell the sinks; False when the disk refused something."""
