@@ -176,7 +176,7 @@ class Artifact(_Item, frozen=True, tag="artifact"):
     type: Name
     path: Text
     size_bytes: Count
-    sha256: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    sha256: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
     metadata: Json = "{}"
 
 
