@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 
 import pytest
 
@@ -315,3 +316,29 @@ def test_close_commits_what_was_taken(home, desk):
 
 def _packed(step):
     return encode_rows(RUN, STREAM, 0, [Row(step, step, {"a": 1})]).split(rows_prefix(1), 1)[1]
+
+
+def test_many_runs_are_committed_together_and_leave_no_thread_behind(home, desk):
+    before = threading.active_count()
+    for round_ in range(3):
+        for number in range(20):
+            stream = bytes([number]) * 16
+            if not round_:
+                desk.take(opened(f"r{number}", stream))
+            desk.take(rows(1 + round_ * 5, 5, f"r{number}", stream))
+        assert desk.commit() == {f"r{number}": 5 * (round_ + 1) for number in range(20)}
+    desk.close()
+    assert threading.active_count() == before
+    for number in range(20):
+        assert read_back(home, f"r{number}").steps == list(range(1, 16))
+
+
+def test_a_commit_is_due_by_the_bytes_of_an_average_journal(desk):
+    desk.take(opened("one", b"1" * 16))
+    desk.take(rows(1, 1000, "one", b"1" * 16))
+    taken = desk.uncommitted_bytes
+    assert desk.is_full(taken)
+    desk.take(opened("two", b"2" * 16))
+    assert not desk.is_full(taken)
+    desk.commit()
+    assert not desk.is_full(1)
