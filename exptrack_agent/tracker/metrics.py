@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -68,3 +69,11 @@ class ModelCheckpoint:
     optimizer_state: dict[str, Any] = field(default_factory=dict)
     scheduler_state: dict[str, Any] | None = None
     timestamp: float = field(default_factory=lambda: time.time_ns() / 1e9)
+
+    @classmethod
+    def of(cls, loaded: object) -> ModelCheckpoint:
+        """From a mapping, or an object with these attributes; what else it has is left out."""
+        names = [each.name for each in fields(cls)]
+        if isinstance(loaded, Mapping):
+            return cls(**{name: loaded[name] for name in names if name in loaded})
+        return cls(**{name: getattr(loaded, name) for name in names if hasattr(loaded, name)})

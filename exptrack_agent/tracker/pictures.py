@@ -25,6 +25,7 @@ from exptrack_agent.tracker.shown import DrawnPicture
 
 NAME = "training/overview"
 _DRAWN_WITHIN_S = 120.0
+_TAKEN_WITHIN_S = 10.0
 
 
 class Visualization(Mapping[str, Any]):
@@ -92,12 +93,19 @@ def draw(run: Run, path: Path | None) -> tuple[dict[str, Any], bytes]:
     """
     if run.mode == "disabled":
         raise NotDrawn("this run records nothing")
-    run.flush(5)
+    _bring_to_daemon(run)
     with tempfile.TemporaryDirectory(prefix="exptrack-") as folder:
         target = path if path is not None else Path(folder) / "overview.png"
         command = [sys.executable, "-m", "exptrack_daemon.plots", run.id, "--home", str(run.home)]
         output = _answer([*command, "--output", str(target), "--json"])
         return json.loads(output), target.read_bytes()
+
+
+def _bring_to_daemon(run: Run) -> None:
+    """Let a daemon take what was logged so far; one that was just started needs a moment."""
+    pause, deadline = threading.Event(), time.monotonic() + _TAKEN_WITHIN_S
+    while run.mode == "online" and not run.flush(5) and time.monotonic() < deadline:
+        pause.wait(0.2)
 
 
 def _answer(command: list[str]) -> bytes:

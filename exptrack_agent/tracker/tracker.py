@@ -6,29 +6,26 @@ may take longer, and what goes wrong in it that is not the caller's doing is sai
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from exptrack_agent.errors import ExptrackAgentError, Misuse
-from exptrack_agent.launch import daemon_is_running
+from exptrack_agent.errors import Misuse
 from exptrack_agent.notices import say_once
 from exptrack_agent.run import Run
 from exptrack_agent.tracker.config import ExperimentConfig
-from exptrack_agent.tracker.history import ConfigHistory
+from exptrack_agent.tracker.kept import health_of, kept_from_training, mapping_of
 from exptrack_agent.tracker.metrics import ModelCheckpoint
 from exptrack_agent.tracker.names import EPOCH, EPOCH_PREFIX, TRAIN_PREFIX
 from exptrack_agent.tracker.opening import checkpoint_folder, open_run
 from exptrack_agent.tracker.pictures import Visualization, put_items
-from exptrack_agent.tracker.reproduction import Gathering, artifact_fields, gather
+from exptrack_agent.tracker.recorded import RecordedState
 from exptrack_agent.tracker.shown import named_images, named_texts
-from exptrack_agent.tracker.storage import replace_file
 from exptrack_proto.limits import MAX_JSON_BYTES
 
 _GATHERED_WITHIN_S = 6.0
@@ -69,7 +66,7 @@ class ExperimentTracker:
     ) -> None:
         self.config = config if config is not None else ExperimentConfig()
         self._owns_run = run is None
-        self._history = self._open_history()
+        self._state = RecordedState(self.config)
         options = {"home": home, "mode": mode, "autostart": autostart, "strict": strict}
         self.run = run if run is not None else open_run(self.config, options)
         self._began_s = time.monotonic()
@@ -81,7 +78,7 @@ class ExperimentTracker:
         self._checkpoint_folder = checkpoint_folder(self.config, self.run)
         self._checkpoints: Any = None
         self._pictures: list[Visualization] = []
-        self._gathering = self._gather(dict(seeds or {}))
+        self._state.begin(self.run, dict(seeds or {}))
 
     # --- the step ---------------------------------------------------------------------------------
 
@@ -195,17 +192,25 @@ class ExperimentTracker:
         self._epoch = epoch
         if self._is_mute:
             return
-        named = {EPOCH_PREFIX + str(name): value for name, value in dict(metrics).items()}
-        self.run.log({**named, "epoch/step": self.current_step}, epoch)
+        with kept_from_training("the metrics of an epoch"):
+            named = {EPOCH_PREFIX + str(name): value for name, value in dict(metrics).items()}
+            self.run.log({**named, "epoch/step": self.current_step}, epoch)
 
     def log_hyperparameters(
-        self, hyperparameters: Mapping[str, Any], metrics: Mapping[str, Any] | None = None
+        self, hyperparameters: Any, metrics: Mapping[str, Any] | None = None
     ) -> None:
-        """Record hyperparameters, and the metrics they led to if those are known already."""
+        """Record hyperparameters, and the metrics they led to if those are known already.
+
+        Args:
+            hyperparameters: a mapping, nested if you like, an argparse namespace or a dataclass.
+            metrics: by name.
+        """
         if not self.config.log_hyperparameters:
             return
-        self.run.config.update(hyperparameters)
-        self.run.log_hparams(hyperparameters, metrics)
+        with kept_from_training("hyperparameters"):
+            named = mapping_of(hyperparameters)
+            self.run.config.update(named)
+            self.run.log_hparams(named, metrics)
 
     def log_model_architecture(self, model: Any, sample_input: Any = None) -> dict[str, Any]:
         """Record a model's layers and sizes; with a sample input also its graph.
@@ -216,7 +221,7 @@ class ExperimentTracker:
         described: dict[str, Any] = {}
         if not self.config.log_model_architecture:
             return described
-        with _kept_from_training("the model's architecture"):
+        with kept_from_training("the model's architecture"):
             architecture = importlib.import_module("exptrack_agent.torch.architecture")
             described = architecture.describe(model, sample_input)
             sizes = {f"model/{key}": described[key] for key in ("parameters", "trainable", "bytes")}
@@ -235,7 +240,7 @@ class ExperimentTracker:
         at = self.current_step if step is None else step
         if not asked or at % self._interval:
             return
-        with _kept_from_training("gradients"):
+        with kept_from_training("gradients"):
             gradients = importlib.import_module("exptrack_agent.torch.gradients")
             gradients.log_gradients(
                 self.run,
@@ -256,7 +261,7 @@ class ExperimentTracker:
     ) -> None:
         """Record images: a mapping of names to them, or a name and an image, or a batch of up to sixteen."""
         if self.config.log_images:
-            with _kept_from_training("an image"):
+            with kept_from_training("an image"):
                 self._put_shown(named_images(images, data, caption), step)
 
     def log_text(
@@ -264,7 +269,7 @@ class ExperimentTracker:
     ) -> None:
         """Record texts (Markdown): a mapping of names to texts, or a name and a text."""
         if self.config.log_text:
-            with _kept_from_training("a text"):
+            with kept_from_training("a text"):
                 self._put_shown(named_texts(texts, text), step)
 
     def _put_shown(self, shown: Mapping[str, Any], step: int | None = None) -> None:
@@ -323,9 +328,7 @@ class ExperimentTracker:
         loaded = self._opened_checkpoints().load(path)
         if loaded is None:
             return None
-        names = ModelCheckpoint.__dataclass_fields__
-        values = loaded if isinstance(loaded, Mapping) else {n: getattr(loaded, n) for n in names}
-        checkpoint = ModelCheckpoint(**{name: values[name] for name in names if name in values})
+        checkpoint = ModelCheckpoint.of(loaded)
         self._step, self._epoch = checkpoint.step, checkpoint.epoch
         return checkpoint
 
@@ -389,29 +392,18 @@ class ExperimentTracker:
         Returns:
             `ok`; `problems`, in words; `is_daemon_running`; and what `run.stats()` says.
         """
-        stats = self.run.stats()
-        is_running = daemon_is_running(self.run.home)
-        problems = []
+        problem = self._state.problem
+        known = [f"what reproduces the run was not kept: {problem}"] if problem else []
         had_time = time.monotonic() - self._began_s > _DAEMON_UP_WITHIN_S
-        if self.run.mode == "online" and not is_running and had_time:
-            problems.append("no daemon is running: rows wait in memory and in the spool")
-        if stats["dropped"]:
-            problems.append(f"{stats['dropped']} items were dropped for want of room")
-        if stats["refused"]:
-            problems.append(f"{stats['refused']} values were left out: they are no metrics")
-        if self._gathering is not None and self._gathering.problem:
-            problems.append(f"what reproduces the run was not kept: {self._gathering.problem}")
-        if self.run.stop_requested:
-            problems.append(f"the run was asked to stop: {self.run.stop_requested}")
-        return {"ok": not problems, "problems": problems, "is_daemon_running": is_running, **stats}
+        return health_of(self.run, known, had_time=had_time)
 
     # --- the end ------------------------------------------------------------------------------------
 
     def close(self, exit_code: int = 0) -> None:
         """Wait a bounded time for what is under way, then end the run, unless it was handed in."""
-        if self._gathering is not None:
-            self._gathering.wait(_GATHERED_WITHIN_S)
-        deadline = time.monotonic() + _PICTURES_WITHIN_S
+        self._state.wait(_GATHERED_WITHIN_S)
+        patience_s = _PICTURES_WITHIN_S if exit_code == 0 else _GATHERED_WITHIN_S
+        deadline = time.monotonic() + patience_s
         for picture in self._pictures:
             picture.wait(max(0.0, deadline - time.monotonic()))
         close = getattr(self._checkpoints, "close", None)
@@ -434,59 +426,3 @@ class ExperimentTracker:
 
     def __repr__(self) -> str:
         return f"<exptrack tracker of {self.run!r}, step {self.current_step}>"
-
-    # --- what reproduces it --------------------------------------------------------------------------
-
-    def _open_history(self) -> ConfigHistory | None:
-        folder = self.config.config_save_dir
-        return None if folder is None else ConfigHistory(folder)
-
-    def _gather(self, seeds: dict[str, int]) -> Gathering | None:
-        config = self.config
-        version = self._save_version()
-        if self.run.mode == "disabled":
-            return None
-        folder = Path.cwd()
-
-        def take() -> dict[str, Any]:
-            found = gather(
-                source=config.record_source,
-                environment=config.record_environment,
-                seeds=seeds,
-                folder=folder,
-            )
-            return {**found, "config": config.to_dict(), "config_version": version}
-
-        return Gathering(take, self._record)
-
-    def _save_version(self) -> str:
-        if self._history is None:
-            return ""
-        try:
-            return self._history.save(self.config, run_id=self.run.id).id
-        except Misuse as error:  # the folder was good a moment ago: the disk, not the caller
-            say_once("history", f"the configuration's version was not kept: {error}")
-            return ""
-
-    def _record(self, document: dict[str, Any]) -> None:
-        path = ""
-        if self._history is not None:
-            kept = self._history.folder / "runs" / f"{self.run.id}.json"
-            kept.parent.mkdir(exist_ok=True)
-            replace_file(kept, json.dumps(document, indent=2).encode())
-            path = str(kept)
-        fields = artifact_fields(document, path)
-        put_items(self.run, [{"kind": "artifact", "time_ns": time.time_ns(), **fields}])
-
-
-@contextlib.contextmanager
-def _kept_from_training(what: str) -> Iterator[None]:
-    """Whatever goes wrong inside is said once; only misuse, which is the caller's to mend, is raised."""
-    try:
-        yield
-    except ExptrackAgentError:
-        raise
-    except Exception as error:  # noqa: BLE001  # a public call of the agent: training must go on
-        say_once(
-            f"tracker {what}", f"{what} could not be recorded ({type(error).__name__}: {error})"
-        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import sys
 import types
 from pathlib import Path
@@ -133,6 +135,37 @@ def test_hyperparameters_become_the_runs_config():
     tracker, _ = tracked()
     tracker.log_hyperparameters({"lr": 1e-3}, {"accuracy": 0.9})
     assert dict(tracker.run.config) == {"lr": 1e-3}
+
+
+@dataclasses.dataclass
+class Hyper:
+    lr: float = 0.1
+
+
+@pytest.mark.parametrize("given", [Hyper(), argparse.Namespace(lr=0.1), {"lr": 0.1}])
+def test_hyperparameters_come_in_many_shapes(given: Any):
+    tracker, _ = tracked()
+    tracker.log_hyperparameters(given)
+    assert dict(tracker.run.config) == {"lr": 0.1}
+
+
+def test_hyperparameters_or_metrics_that_are_none_do_not_stop_training(caplog):
+    tracker, run = tracked()
+    tracker.log_hyperparameters(3)
+    tracker.log_epoch(1, 3)  # type: ignore[arg-type]
+    assert len(caplog.records) == 2
+    assert run.rows == []
+
+
+def test_only_the_first_rank_records_what_reproduces_the_run(
+    home: Path, monkeypatch, tmp_path: Path
+):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config = xt.ExperimentConfig(config_save_dir=tmp_path)
+    with ExperimentTracker(config, home=home, mode="offline"):
+        pass
+    assert not (tmp_path / "history.jsonl").exists()
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, name: str, **members: Any) -> None:
