@@ -163,13 +163,13 @@ def test_a_flood_of_one_stream_starves_neither_commits_nor_another_stream(home):
 
 def test_what_arrived_before_the_end_is_taken_and_committed(home):
     intake = Intake(home)
+    for frame in (opened(), rows(1, 200)):
+        intake.push.send(frame)
+    wait_until(lambda: intake.server._pull.poll(100), 5)
+    time.sleep(0.1)
+    intake.is_over = True  # before the first round
     with intake:
-        intake.push.send(opened())
-        wait_until(lambda: intake.acked() == 1, 5)
-        for first in range(1, 200, 10):
-            intake.push.send(rows(first, 10))
-        time.sleep(0.05)
-        intake.is_over = True
+        pass
     assert read_back(home).steps == list(range(1, 201))
 
 
