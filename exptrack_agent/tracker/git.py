@@ -21,14 +21,10 @@ _PLAIN = (
     *("-c", "core.hooksPath=/dev/null", "-c", "submodule.recurse=false", "-c", "diff.external="),
 )
 _DIFF = (
-    "diff",
-    "HEAD",
-    "--binary",
-    "--no-ext-diff",
-    "--no-textconv",
-    "--no-color",
-    "--submodule=short",
+    *("diff", "HEAD", "--binary", "-U3", "--no-ext-diff", "--no-textconv", "--no-color"),
+    *("--no-relative", "--src-prefix=a/", "--dst-prefix=b/", "--submodule=short"),
 )
+"""Whatever the user's settings: a diff that `git apply` takes."""
 
 
 class GitSilent(Exception):

@@ -186,12 +186,14 @@ class ConfigHistory:
 
     def _append(self, version: Version) -> None:
         line = json.dumps(asdict(version), ensure_ascii=False) + "\n"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
             descriptor = os.open(self.folder / _LINES, flags, 0o666)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-                os.write(descriptor, line.encode("utf-8", "replace"))
+                end = os.fstat(descriptor).st_size
+                is_torn = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
+                os.write(descriptor, ("\n" * is_torn + line).encode("utf-8", "replace"))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)

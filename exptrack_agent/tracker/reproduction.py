@@ -191,7 +191,7 @@ def artifact_fields(document: Mapping[str, Any], path: str) -> dict[str, Any]:
     from exptrack_proto.limits import MAX_JSON_BYTES
 
     text = json.dumps(document)
-    for part in ("packages", "git", "environment"):
+    for part in ("packages", "git", "environment", "command", "config"):
         if len(text) <= MAX_JSON_BYTES:
             break
         document = {**document, part: {"problems": ["too large to be kept"]}}

@@ -346,7 +346,7 @@ class ExperimentTracker:
         """Draw loss, accuracy, gradient norm and NaN/Inf counts so far, and log the picture to every sink.
 
         Another process draws it from what the daemon holds. With `save_path` the call returns when the file
-        stands there; without, at once: then training goes on, and the picture follows.
+        stands there; without, at once: then training goes on, and the picture follows (one at a time).
 
         Args:
             save_path: where to put the PNG.
@@ -361,9 +361,13 @@ class ExperimentTracker:
         path = Path(save_path).expanduser().absolute() if save_path is not None else None
         if path is not None and not path.parent.is_dir():
             raise Misuse(f"save_path {path} is in a folder that does not exist")
+        shall_wait = path is not None if wait is None else wait
+        under_way = [one for one in self._pictures if not one.wait(0)]
+        if under_way and path is None and not shall_wait:
+            return under_way[-1]  # asked again at every step, it must not become a process a step
         picture = Visualization(self.run, self.current_step, path, log=self.config.log_images)
-        self._pictures = [one for one in self._pictures if not one.wait(0)] + [picture]
-        if wait if wait is not None else path is not None:
+        self._pictures = [*under_way, picture]
+        if shall_wait:
             picture.wait()
         return picture
 

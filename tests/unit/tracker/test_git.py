@@ -43,11 +43,13 @@ def test_a_clean_repository(repository: Path):
 
 
 def test_uncommitted_changes_can_be_applied_again(repository: Path, tmp_path: Path):
+    for key, value in (("diff.noprefix", "true"), ("diff.context", "0"), ("color.ui", "always")):
+        _git(repository, "config", key, value)
     (repository / "src" / "train.py").write_text("x = 2  # ü\n")
     (repository / "bytes.bin").write_bytes(bytes(range(256)))
     _git(repository, "add", "bytes.bin")
     (repository / "new.txt").write_text("")
-    state = source_state(repository, 20)
+    state = source_state(repository / "src", 20)
     assert state["is_dirty"]
     assert state["diff_is_whole"]
     assert state["untracked"] == ["new.txt"]

@@ -74,6 +74,8 @@ def test_lines_that_cannot_be_read_are_passed_over(tmp_path: Path):
     with (tmp_path / "history.jsonl").open("a") as file:
         file.write('{"id": 3, "x": 1}\nnoise\n\n{"id"')
     assert list(history.list()) == [saved]
+    again = history.save(ExperimentConfig(notes="x"))  # does not become part of the torn line
+    assert list(history.list()) == [saved, again]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):

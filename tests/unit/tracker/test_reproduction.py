@@ -88,3 +88,8 @@ def test_a_document_that_is_too_large_is_cut_where_it_is_large():
     assert document["command"] == {"a": 1}
     assert document["git"] == {"problems": ["too large to be kept"]}
     assert fields["size_bytes"] == len(fields["metadata"])
+
+
+def test_a_command_line_of_megabytes_is_cut_too():
+    fields = artifact_fields({"command": {"arguments": ["x" * MAX_JSON_BYTES]}}, "")
+    assert len(fields["metadata"]) < MAX_JSON_BYTES

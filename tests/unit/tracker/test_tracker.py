@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any
@@ -297,3 +298,22 @@ def test_a_picture_in_a_missing_folder_is_refused(tmp_path: Path):
     tracker, _ = tracked()
     with pytest.raises(xt.Misuse, match="does not exist"):
         tracker.create_visualization(tmp_path / "no" / "x.png")
+
+
+def test_pictures_in_the_background_are_one_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    release = threading.Event()
+
+    def slow(run: Any, path: Any) -> tuple[dict[str, Any], bytes]:
+        release.wait(20)
+        return {"loss": {"points": 3}}, b""
+
+    monkeypatch.setattr("exptrack_agent.tracker.pictures.draw", slow)
+    tracker, _ = tracked(log_images=False)
+    first = tracker.create_visualization()
+    assert all(tracker.create_visualization() is first for _ in range(5))
+    assert "drawing" in repr(first)
+    release.set()
+    assert first["loss"] == {"points": 3}
+    assert len(first) == 1
+    assert tracker.create_visualization() is not first
+    tracker.close()
