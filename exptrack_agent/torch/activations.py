@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from exptrack_agent.torch.compiling import left_out_of_compile
 from exptrack_agent.torch.naming import plain_name, unwrapped
 from exptrack_agent.torch.sending import is_on_device
 from exptrack_agent.torch.statistics import nonfinite_of, norms_of, plain
@@ -44,6 +45,7 @@ class Activations:
             hook.remove()
         self._hooks = []
 
+    @left_out_of_compile
     def _after(self, module: Any, _arguments: Any, output: Any) -> None:
         if not self.on or not module.training or not isinstance(output, torch.Tensor):
             return

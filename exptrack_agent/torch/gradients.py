@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 
 from exptrack_agent.notices import say_once
+from exptrack_agent.torch.compiling import left_out_of_compile
 from exptrack_agent.torch.histograms import log_histograms
 from exptrack_agent.torch.naming import metric_name, named_parameters
 from exptrack_agent.torch.sending import kept_from_training, put_later, put_row
@@ -63,6 +64,7 @@ class Measured(NamedTuple):
         return self.named.names[min(self.flagged)] if self.flagged else None
 
 
+@left_out_of_compile
 def log_gradients(
     run: Any,
     model: Any,
@@ -93,6 +95,7 @@ def log_gradients(
             log_histograms(run, "gradients", named.names, named.tensors, step)
 
 
+@left_out_of_compile
 def clip_gradients(
     run: Any,
     model: Any,
@@ -121,6 +124,7 @@ def clip_gradients(
     return clip_and_measure(run, model, max_norm, step, norms=norms, nan_inf=nan_inf)[0]
 
 
+@left_out_of_compile
 def clip_and_measure(
     run: Any, model: Any, max_norm: float, step: int | None, *, norms: bool, nan_inf: bool
 ) -> tuple[Any, Measured | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,10 @@ def kept_from_training(what: str) -> Iterator[None]:
         say_once(f"{what} {type(error).__name__}", f"{what} was not recorded: {error!r:.300}")
 
 
+_moment = threading.local()
+"""While numbers that have landed are used: when they were put, in ns."""
+
+
 def put_row(run: Any, values: Mapping[str, Any], step: int | None) -> None:
     """Log a row beside the user's own: it does not count as the user's next step where the run can tell."""
     if not values:
@@ -31,17 +36,22 @@ def put_row(run: Any, values: Mapping[str, Any], step: int | None) -> None:
     if beside is None or step is None:
         run.log(values, step=step)
         return
-    beside(values, step, time.time_ns())
+    beside(values, step, getattr(_moment, "time_ns", None) or time.time_ns())
 
 
 def put_later(
     run: Any, tensors: Sequence[Any], use: Callable[[list[float]], None], *, what: str
 ) -> None:
     """Take tensors of one device as they are now; `use` gets their numbers when they have landed."""
+    put_at = time.time_ns()
 
     def guarded(numbers: list[float]) -> None:
-        with kept_from_training(what):
-            use(numbers)
+        _moment.time_ns = put_at
+        try:
+            with kept_from_training(what):
+                use(numbers)
+        finally:
+            _moment.time_ns = None
 
     values = device_values(run)
     values.poll()
@@ -49,15 +59,13 @@ def put_later(
 
 
 def put_row_later(run: Any, values: Sequence[tuple[str, Any]], step: int) -> None:
-    """Log tensors that stand on devices, each one number, as rows of this step when they have landed."""
+    """Log tensors of one device, each one number, as a row of this step when they have landed."""
+    names = [name for name, _ in values]
 
-    def log(row: Mapping[str, Any]) -> None:
-        with kept_from_training("a device value"):
-            put_row(run, row, step)
+    def log(numbers: list[float]) -> None:
+        put_row(run, dict(zip(names, numbers, strict=True)), step)
 
-    landing = device_values(run)
-    landing.poll()
-    landing.put_row(values, log)
+    put_later(run, [tensor for _, tensor in values], log, what="a device value")
 
 
 def is_on_device(value: Any) -> bool:

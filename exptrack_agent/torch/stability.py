@@ -24,6 +24,7 @@ import torch
 from exptrack_agent.device import known_device_values
 from exptrack_agent.errors import Misuse
 from exptrack_agent.torch.activations import Activations
+from exptrack_agent.torch.compiling import left_out_of_compile
 from exptrack_agent.torch.gradients import (
     Measured,
     Named,
@@ -143,6 +144,7 @@ class StabilityMonitor:
 
     # --- public ---------------------------------------------------------------------------------
 
+    @left_out_of_compile
     def loss(self, value: Any, name: str = "loss") -> None:
         """Look at a loss: a number or tensor."""
         with kept_from_training("the loss check"), torch.no_grad():
@@ -155,6 +157,7 @@ class StabilityMonitor:
             else:
                 self._note_loss(float(value), name, step)
 
+    @left_out_of_compile
     def clip_gradients(self, max_norm: float) -> Any:
         """Clip, record and check gradients in one pass; returns the total norm as a tensor."""
         total, measured = clip_and_measure(
@@ -167,6 +170,7 @@ class StabilityMonitor:
                 self._note_clipping(total, max_norm)
         return total
 
+    @left_out_of_compile
     def step(self, step: int | None = None) -> None:
         """The step boundary: after `optimizer.step()` (or `scaler.step(optimizer)`).
 
@@ -234,6 +238,7 @@ class StabilityMonitor:
 
     # --- the hooks ------------------------------------------------------------------------------
 
+    @left_out_of_compile
     def _before_step(self, optimizer: Any, _arguments: Any, _keywords: Any) -> None:
         with kept_from_training("the gradient check"), torch.no_grad():
             if not self._is_checked and self._is_due(self._every.gradients):
@@ -244,6 +249,7 @@ class StabilityMonitor:
                 self._record_precision()
         self.incidents.raise_pending()
 
+    @left_out_of_compile
     def _after_step(self, optimizer: Any, _arguments: Any, _keywords: Any) -> None:
         if self._scale is not None:
             with kept_from_training("the loss scale"), torch.no_grad():

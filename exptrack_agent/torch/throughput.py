@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 from exptrack_agent.errors import Misuse
+from exptrack_agent.torch.compiling import left_out_of_compile
 from exptrack_agent.torch.ranks import world_size
 from exptrack_agent.torch.sending import kept_from_training, put_row
 
@@ -112,6 +113,7 @@ class StepTimer:
         self._tokens_since += self._batch.tokens if tokens is None else tokens
         return self.micro_steps % self._accumulation == 0
 
+    @left_out_of_compile
     def step(self, step: int | None = None) -> None:
         """After an optimizer step: record, if it is time.
 

@@ -20,6 +20,7 @@ from torch.optim.optimizer import (
 )
 
 from exptrack_agent.errors import Misuse
+from exptrack_agent.torch.compiling import left_out_of_compile
 from exptrack_agent.torch.gradients import Named, gradients_of, measure, send
 from exptrack_agent.torch.histograms import log_histograms
 from exptrack_agent.torch.learning_rate import learning_rates
@@ -136,6 +137,7 @@ class Watch:
 
     # --- the hooks ------------------------------------------------------------------------------
 
+    @left_out_of_compile
     def _before_step(self, optimizer: Any, _arguments: Any, _keywords: Any) -> None:
         with self._lock, kept_from_training("watch"), torch.no_grad():
             if not self._is_mine(optimizer):
@@ -147,6 +149,7 @@ class Watch:
             if due("updates", self.steps):
                 self._before = _copies(self._model)
 
+    @left_out_of_compile
     def _after_step(self, optimizer: Any, _arguments: Any, _keywords: Any) -> None:
         with self._lock, kept_from_training("watch"), torch.no_grad():
             if not self._is_mine(optimizer):
