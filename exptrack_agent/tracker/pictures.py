@@ -24,7 +24,7 @@ from exptrack_agent.run import Run
 from exptrack_agent.tracker.shown import DrawnPicture
 
 NAME = "training/overview"
-_DRAWN_WITHIN_S = 120.0
+_DRAWN_WITHIN_S = 600.0
 _TAKEN_WITHIN_S = 10.0
 
 

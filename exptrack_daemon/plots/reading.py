@@ -20,6 +20,7 @@ PANELS: Mapping[str, Sequence[str]] = {
 }
 """By line, the names of metrics that it may have; the first that was logged is drawn."""
 _ROWS_AT_ONCE = 20_000
+_NUMBERS = frozenset((float, int, bool))
 
 
 class Lines:
@@ -43,21 +44,25 @@ class Lines:
         self._attempt = attempt
         self.rows += len(rows)
         self.last_step = max(int(steps.max()), self.last_step or int(steps[0]))
-        for name, thinner in self._thinners.items():
-            column = [row.values.get(name) for row in rows]
-            _add(thinner, steps, column)
+        logged = set().union(*[row.values for row in rows])
+        for name in self._thinners.keys() & logged:
+            _add(self._thinners[name], steps, [row.values.get(name) for row in rows])
 
     def line(self, name: str) -> Line:
         return self._thinners[name].line()
 
 
 def _add(thinner: Thinner, steps: Array, column: list[Any]) -> None:
-    if not all(type(value) is float for value in column):
+    if not _NUMBERS.issuperset(map(type, column)):
         at = [i for i, value in enumerate(column) if isinstance(value, int | float)]
         if not at:
             return
-        steps, column = steps[at], [_as_float(column[i]) for i in at]
-    thinner.add(steps, np.array(column, dtype=float))
+        steps, column = steps[at], [column[i] for i in at]
+    try:
+        values = np.array(column, dtype=float)
+    except OverflowError:
+        values = np.array([_as_float(value) for value in column])
+    thinner.add(steps, values)
 
 
 def _as_float(value: float) -> float:
