@@ -137,10 +137,11 @@ class Lane:
     def must_ask(self, now: float) -> bool:
         """Whether it is time to ask the daemon how far it is."""
         quiet = now - max(self._heard_at, self._asked_at)
-        if quiet > (ASK_AFTER_S if self.under_way or self._boot == "" else IDLE_ASK_S):
-            self._asked_at = now
-            return True
-        return False
+        return quiet > (ASK_AFTER_S if self.under_way or self._boot == "" else IDLE_ASK_S)
+
+    def asked(self, now: float) -> None:
+        """The question is on its way."""
+        self._asked_at = now
 
     def is_cut_off(self, now: float) -> bool:
         """Items wait, and the daemon was not heard for a while."""
@@ -319,9 +320,9 @@ class Courier:
             return
         box = lane.box
         if lane.must_ask(now):
-            self._wire.ask(
-                encode_control(Hello(box.stream, box.run_id, lane.first, lane.run.sequence))
-            )
+            hello = Hello(box.stream, box.run_id, lane.first, lane.run.sequence)
+            if self._wire.ask(encode_control(hello)):
+                lane.asked(now)
             if lane.is_cut_off(now):
                 self._find_daemon(now)  # a new one may have taken its place elsewhere
         while (span := lane.next_span()) is not None:

@@ -127,7 +127,11 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
             _mapping(sink_options, "sink_options"), "sink_options", _SINK_OPTIONS_BYTES
         ),
     )
-    box = _black_box(chosen_home, chosen_id)
+    try:
+        box = _black_box(chosen_home, chosen_id)
+    except (OSError, MemoryError) as error:  # not even memory, or no descriptor left
+        say_once("no box", f"run {opening.name} is not recorded: {error}")
+        return Run(opening, None, "{}")
     run = Run(opening, box, json_text(settings, "config", _CONFIG_BYTES))
     _live.add(run)
     try:
