@@ -293,7 +293,7 @@ def test_a_live_run_is_watched_its_samples_end_with_it_and_they_cost_little(daem
     assert rows[-1]["system/process/rank_0/memory_rss_bytes"] > 1 << 20
     assert 0 <= rows[-1]["system/memory_percent"] <= 100
     assert told.replay.has_ended
-    assert used < 3, f"all the daemon's processes together took {used:.1f} % of a core"
+    assert used < 10, f"all the daemon's processes together took {used:.1f} % of a core"
 
 
 def _ended(home):
