@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +15,7 @@ from benchmarks.results import Goal, Measure, Report, Session
 from benchmarks.stats import Spread
 
 _WIDTH = 150
+_SHADES = ("#1b4965", "#3d7ea6", "#7aa6c2", "#b5cfe0", "#d9a441")
 _SHARES = re.compile(r"(.+): (p[\d.]+|max|>1 ms)")
 
 console = Console(highlight=False)
@@ -158,51 +160,65 @@ def goals_markdown(reports: list[Report]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+class Panel(NamedTuple):
+    """A part of the picture: what stands in it, a line each."""
+
+    title: str
+    lines: dict[str, dict[str, Measure]]
+    """By line: its measures, several (p50, p99 …) only in a panel of latencies."""
+    goals: list[Goal]
+
+
+def panels_of(report: Report) -> list[Panel]:
+    """One panel for each unit; latencies of one thing share a line."""
+    panels: dict[str, Panel] = {}
+    for measure in report.measures.values():
+        found = _SHARES.fullmatch(measure.name)
+        what, share = found.groups() if found else (measure.name, "")
+        title = f"{report.name} ({measure.unit}{', p50 to max' * (share not in ('', '>1 ms'))})"
+        panel = panels.setdefault(title, Panel(title, {}, report.goals))
+        panel.lines.setdefault(what, {})[share] = measure
+    return list(panels.values())
+
+
 def plot(session: Session, path: Path) -> None:
-    """One panel a question and unit: medians as bars, the spread as lines, goals as ticks."""
+    """A panel for each question and unit: medians as dots, the spread as lines, goals as red ticks."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    panels = [
-        (report, unit)
-        for report in session.reports
-        for unit in dict.fromkeys(measure.unit for measure in report.measures.values())
-    ]
-    heights = [_lines(report, unit) for report, unit in panels]
+    panels = [panel for report in session.reports for panel in panels_of(report)]
+    heights = [len(panel.lines) + 1 for panel in panels]
     figure, axes = pyplot.subplots(
         len(panels),
-        figsize=(11, 0.26 * sum(heights) + 0.9 * len(panels)),
+        figsize=(11, 0.22 * sum(heights) + 0.6 * len(panels)),
         gridspec_kw={"height_ratios": heights},
         squeeze=False,
         layout="constrained",
     )
-    for (report, unit), axis in zip(panels, axes[:, 0], strict=True):
-        _draw(report, unit, axis)
+    for panel, axis in zip(panels, axes[:, 0], strict=True):
+        _draw(panel, axis)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=90)
     pyplot.close(figure)
 
 
-def _lines(report: Report, unit: str) -> int:
-    return sum(measure.unit == unit for measure in report.measures.values())
-
-
-def _draw(report: Report, unit: str, axis: object) -> None:
-    measures = [measure for measure in report.measures.values() if measure.unit == unit]
-    spreads = [measure.spread for measure in measures]
-    medians = [found.median for found in spreads]
-    errors = [
-        [found.median - found.low for found in spreads],
-        [found.high - found.median for found in spreads],
-    ]
-    axis.barh(range(len(measures)), medians, xerr=errors, color="#7aa6c2", ecolor="#444444")  # type: ignore[attr-defined]
-    axis.set_yticks(range(len(measures)), [measure.name for measure in measures], fontsize=7)  # type: ignore[attr-defined]
-    axis.invert_yaxis()  # type: ignore[attr-defined]
-    for goal in report.goals:
-        place = [index for index, measure in enumerate(measures) if measure.name == goal.measure]
-        axis.plot([goal.limit] * len(place), place, "|", color="#c0392b", markersize=14)  # type: ignore[attr-defined]
-    if min(medians) > 0 and max(medians) > 100 * min(medians):
-        axis.set_xscale("log")  # type: ignore[attr-defined]
-    axis.set_title(f"{report.name} ({unit})", fontsize=9, loc="left")  # type: ignore[attr-defined]
+def _draw(panel: Panel, axis: Any) -> None:
+    limits_of = {goal.measure: goal.limit for goal in panel.goals}
+    medians = []
+    for place, line in enumerate(panel.lines.values()):
+        for shade, measure in enumerate(line.values()):
+            found = measure.spread
+            medians.append(found.median)
+            color = _SHADES[shade % len(_SHADES)]
+            axis.plot([found.low, found.high], [place, place], "-", color=color, linewidth=1)
+            axis.plot(found.median, place, "o", color=color, markersize=4)
+            if measure.name in limits_of:
+                axis.plot(limits_of[measure.name], place, "|", color="#c0392b", markersize=11)
+    axis.set_yticks(range(len(panel.lines)), list(panel.lines), fontsize=7)
+    axis.set_ylim(len(panel.lines) - 0.5, -0.5)
+    axis.grid(axis="x", alpha=0.3)
+    if min(medians) > 0 and max(medians) > 20 * min(medians):
+        axis.set_xscale("log")
+    axis.set_title(panel.title, fontsize=9, loc="left")

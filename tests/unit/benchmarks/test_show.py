@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.results import Goal, Report, Session
-from benchmarks.show import console, goal_cells, goals_markdown, limits, number, plot, print_report
+from benchmarks.show import (
+    console,
+    goal_cells,
+    goals_markdown,
+    limits,
+    number,
+    panels_of,
+    plot,
+    print_report,
+)
 
 
 def latency_report() -> Report:
@@ -52,6 +61,13 @@ def test_goals_become_a_table_for_a_document():
 
     assert text.splitlines()[0].startswith("| question | measured |")
     assert "| hot_path | log: p50 | ≤ 2.50 [1.80] µs | 2.00 | 1.00 – 3.00 | – | – | met |" in text
+
+
+def test_latencies_of_one_thing_share_a_line_of_the_picture():
+    latencies, memory = panels_of(latency_report())
+
+    assert {what: list(line) for what, line in latencies.lines.items()} == {"log": ["p50", "p99"]}
+    assert list(memory.lines) == ["memory"]
 
 
 def test_the_picture_is_a_file(tmp_path: Path):
