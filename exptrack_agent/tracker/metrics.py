@@ -71,9 +71,11 @@ class ModelCheckpoint:
     timestamp: float = field(default_factory=lambda: time.time_ns() / 1e9)
 
     @classmethod
-    def of(cls, loaded: object) -> ModelCheckpoint:
-        """From a mapping, or an object with these attributes; what else it has is left out."""
-        names = [each.name for each in fields(cls)]
-        if isinstance(loaded, Mapping):
-            return cls(**{name: loaded[name] for name in names if name in loaded})
-        return cls(**{name: getattr(loaded, name) for name in names if hasattr(loaded, name)})
+    def of(cls, loaded: Mapping[str, Any]) -> ModelCheckpoint:
+        """From what a checkpoint file holds; `model_state` stands there as `model_state_dict`, and so on."""
+        found = {}
+        for name in (each.name for each in fields(cls)):
+            value = loaded.get(name, loaded.get(f"{name}_dict"))
+            if value is not None:
+                found[name] = value
+        return cls(**found)

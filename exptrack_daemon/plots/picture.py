@@ -110,7 +110,10 @@ def _draw_panel(axes: Axes, title: str, lines: Lines, keys: list[str], colours: 
         return
     are_counts = len(keys) > 1
     drawn = [line for _, _, line in logged]
-    _set_scale(axes, drawn, are_counts=are_counts)
+    if are_counts:
+        _scale_counts(axes, drawn)
+    else:
+        _scale_line(axes, drawn[0])
     for key, name, line in logged:
         colour = colours.raw[list(lines).index(key)]
         if are_counts:
@@ -167,22 +170,27 @@ def _with_breaks(
     return np.insert(steps, at, middles), np.insert(values, at, np.nan)
 
 
-def _set_scale(axes: Axes, lines: list[Line], *, are_counts: bool) -> None:
-    values = np.concatenate([line.values for line in lines])
-    if are_counts:
-        high = float(values.max(initial=0.0))
-        if high > 100:
-            axes.set_yscale("symlog", linthresh=1)
-        else:
-            axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=2))
-        axes.set_ylim(0, max(1.0, high) * (3.0 if high > 100 else 1.15))
+def _scale_counts(axes: Axes, lines: list[Line]) -> None:
+    high = max(float(line.values.max(initial=0.0)) for line in lines)
+    if high > _HIGH:
+        axes.set_yscale("symlog", linthresh=1)
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=2))
+    axes.set_ylim(0, max(1.0, high) * (3.0 if high > _HIGH else 1.15))
+
+
+def _scale_line(axes: Axes, line: Line) -> None:
+    """A logarithmic axis where a linear one would show next to nothing.
+
+    The smooth line says how far apart the usual values are: the raw ones here are mostly extremes.
+    """
+    usual = np.abs(line.smooth_values if len(line.smooth_values) else line.values)
+    usual = usual[usual > 0]
+    if len(usual) < 2:
         return
-    sizes = np.abs(values[values != 0])
-    if len(sizes) < 2:
-        return
-    low, middle, high = np.quantile(sizes, (0.05, 0.5, 0.95))
-    has_peaks = sizes.max() / middle > _HIGH
-    if values.min() > 0 and (has_peaks or high / low > _WIDE):
+    low, middle, high = np.quantile(usual, (0.05, 0.5, 0.95))
+    has_peaks = np.abs(line.values).max() / middle > _HIGH
+    if line.values.min() > 0 and (has_peaks or high / low > _WIDE):
         axes.set_yscale("log")
     elif has_peaks:
         axes.set_yscale("symlog", linthresh=float(middle))

@@ -317,3 +317,14 @@ def test_pictures_in_the_background_are_one_at_a_time(monkeypatch: pytest.Monkey
     assert len(first) == 1
     assert tracker.create_visualization() is not first
     tracker.close()
+
+
+def test_a_picture_that_cannot_be_drawn_says_why_and_training_goes_on(home: Path, caplog):
+    with ExperimentTracker(home=home, mode="offline") as tracker:
+        tracker.log_training_step(loss=1.0)
+        picture = tracker.create_visualization(wait=True)
+        assert dict(picture) == {}
+        assert picture.problem
+        assert picture.problem in caplog.text
+        tracker.log_training_step(loss=1.0)
+    assert tracker.run.stats()["rows"] == 2
