@@ -10,6 +10,7 @@ accumulated. Hooks on parameters see other ones, so there are none here.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -137,10 +138,24 @@ def clip_and_measure(
         measured = measure(_named(pairs))
         total = _clip(parameters, measured, max_norm)
     with kept_from_training("clip_gradients"), torch.no_grad():
+        _clipped[run] = id(parameters[0])
         send(
             run, measured._replace(total=total), step, norms=norms, nan_inf=nan_inf, limit=max_norm
         )
     return total, measured
+
+
+_clipped: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+"""By run, the first parameter whose gradients were clipped and recorded, until an optimizer steps it."""
+
+
+def was_clipped(run: Any, model: Any) -> bool:
+    """Whether these gradients were recorded by clipping already; asked once a step."""
+    first = next((p for _, p in named_parameters(model) if p.grad is not None), None)
+    if first is None or _clipped.get(run) != id(first):
+        return False
+    del _clipped[run]
+    return True
 
 
 def gradients_of(model: Any) -> Named:
@@ -274,7 +289,10 @@ def _named(pairs: Sequence[tuple[str, Any]]) -> Named:
 def _clip(parameters: list[Any], measured: Measured, max_norm: float) -> Any:
     """Scale gradients down to `max_norm`; the total norm as a tensor. On the CPU an idle pass is left out."""
     if any(hasattr(parameter.grad, "to_local") for parameter in parameters):
-        return torch.nn.utils.clip_grad_norm_(parameters, max_norm)  # shards: a norm over all ranks
+        total = torch.nn.utils.clip_grad_norm_(
+            parameters, max_norm
+        )  # shards: a norm over all ranks
+        return total.full_tensor() if hasattr(total, "full_tensor") else total
     total = measured.total
     if not isinstance(total, float):
         _scale(parameters, torch.clamp(max_norm / (total + 1e-6), max=1.0))

@@ -71,7 +71,7 @@ def plain(tensor: Any) -> Any:
     if tensor.layout is not torch.strided:
         tensor = tensor.coalesce() if tensor.layout is torch.sparse_coo else tensor
         tensor = tensor.values()
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
 def norms_of(tensors: Sequence[Any]) -> Norms:

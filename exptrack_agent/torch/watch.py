@@ -21,7 +21,7 @@ from torch.optim.optimizer import (
 
 from exptrack_agent.errors import Misuse
 from exptrack_agent.torch.compiling import left_out_of_compile
-from exptrack_agent.torch.gradients import Named, gradients_of, measure, send
+from exptrack_agent.torch.gradients import Named, gradients_of, measure, send, was_clipped
 from exptrack_agent.torch.histograms import log_histograms
 from exptrack_agent.torch.learning_rate import learning_rates
 from exptrack_agent.torch.naming import metric_name, named_parameters
@@ -175,7 +175,9 @@ class Watch:
         named = gradients_of(self._model)
         if not named.tensors:
             return
-        if self._intervals.is_due("gradients", self.steps):
+        # Here gradients are clipped already, and clip_gradients has recorded what they were before.
+        is_recorded = was_clipped(self._run, self._model)
+        if self._intervals.is_due("gradients", self.steps) and not is_recorded:
             measured = measure(named, scale=loss_scale_of(optimizer))
             what = self._what
             send(self._run, measured, step, norms=what.norms, nan_inf=what.nan_inf)

@@ -77,6 +77,33 @@ if __name__ == "__main__":
 )
 
 
+SHARDED = (
+    TRAIN
+    + """
+import copy
+from torch.distributed.fsdp import fully_shard
+dist.init_process_group("gloo")
+torch.manual_seed(0)
+model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
+whole, x = copy.deepcopy(model), torch.randn(4, 8)
+fully_shard(model)
+run = begin()
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+xtt.watch(run, model, optimizer, updates=1, weights=1, histograms=1)
+model(x).square().sum().backward()
+whole(x).square().sum().backward()
+expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), 0.5)
+torch.testing.assert_close(xtt.clip_gradients(run, model, 0.5, 0), expected)
+gradient = model[0].weight.grad.full_tensor()
+torch.testing.assert_close(gradient, whole[0].weight.grad)
+optimizer.step()
+run.log({"expected": float(expected)}, step=0)
+run.finish()
+dist.destroy_process_group()
+"""
+)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -142,6 +169,16 @@ def test_two_ranks_under_torchrun_share_a_run_without_being_told_its_id(
     view = only_run(home)
     assert view.status.name == "finished"
     assert sorted(stream.stream.rank for stream in view.facts.trainers) == [0, 1]
+
+
+def test_sharded_gradients_are_clipped_as_whole_ones(daemon: Daemon, home: Path, tmp_path: Path):
+    script = tmp_path / "train.py"
+    script.write_text(SHARDED)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    ended(start([*torchrun, "--master-port", str(free_port()), str(script)], home))
+    expected = values_of(home, "expected")
+    assert values_of(home, "gradients/norm") == pytest.approx(expected, rel=1e-5)
+    assert len(values_of(home, "updates/ratio/0.weight")) == 2
 
 
 def test_of_four_ranks_one_is_killed_and_the_store_says_which(

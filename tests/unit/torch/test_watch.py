@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from exptrack_agent.errors import Misuse
+from exptrack_agent.torch.gradients import clip_gradients
 from exptrack_agent.torch.watch import loss_scale_of, watch
 from tests.unit.torch.recording_run import RecordingRun
 
@@ -66,6 +67,19 @@ def test_without_an_optimizer_any_that_steps_the_model_counts(run: RecordingRun,
         assert run.rows == []
         train(model, torch.optim.SGD(model.parameters(), 0.1))
     assert list(run.values("gradients/norm")) == [0]
+
+
+def test_norms_that_clipping_has_recorded_are_not_recorded_again(run: RecordingRun, model: Any):
+    optimizer = torch.optim.SGD(model.parameters(), 0.01)
+    watch(run, model, optimizer, histograms=1)
+    model(torch.randn(3, 6)).square().sum().backward()
+    total = float(clip_gradients(run, model.parameters(), 1e-3, 0, norms=False))
+    optimizer.step()
+    recorded = [row["gradients/norm"] for _, row in run.rows if "gradients/norm" in row]
+    assert recorded == [pytest.approx(total)]
+    assert list(run.values("gradients/0.weight")) == [0]
+    train(model, optimizer)
+    assert list(run.values("gradients/norm")) == [0, 1]
 
 
 def test_a_closed_watch_is_silent(run: RecordingRun, model: Any):
