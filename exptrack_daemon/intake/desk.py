@@ -18,8 +18,8 @@ from exptrack_daemon.clock import Clock
 from exptrack_daemon.errors import JournalNewer
 from exptrack_daemon.files import Files
 from exptrack_daemon.home import Home
-from exptrack_daemon.intake.live import LiveStreams
 from exptrack_daemon.journal.writer import Journal, JournalConfig, StreamEnd
+from exptrack_daemon.live import LiveStreams
 from exptrack_proto.codec import Body, decode, encode_item, pack_frames, salvage
 from exptrack_proto.errors import Malformed, ProtocolError
 from exptrack_proto.frame import Frame, Kind, parse

@@ -16,7 +16,6 @@ from exptrack_daemon.config import DaemonConfig
 from exptrack_daemon.files import Files
 from exptrack_daemon.home import make_runtime
 from exptrack_daemon.intake.desk import Desk
-from exptrack_daemon.intake.live import LiveStreams
 from exptrack_daemon.intake.recovery import (
     Recovered,
     Remains,
@@ -25,6 +24,7 @@ from exptrack_daemon.intake.recovery import (
     recover,
 )
 from exptrack_daemon.lifeline import Lifeline
+from exptrack_daemon.live import LiveStreams
 from exptrack_daemon.sockets import bind_private
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError

@@ -12,8 +12,8 @@ import zmq
 from exptrack_daemon.clock import Clock
 from exptrack_daemon.config import DaemonConfig
 from exptrack_daemon.files import Files
-from exptrack_daemon.intake.live import LiveStream, read_live
 from exptrack_daemon.lifeline import Lifeline
+from exptrack_daemon.live import LiveStream, read_live
 from exptrack_daemon.sampler.host import HostSampler, ProcessSampler, Values
 from exptrack_daemon.sampler.nvidia import NvidiaSampler
 from exptrack_daemon.sampler.stream import SampleStream

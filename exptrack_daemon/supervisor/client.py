@@ -20,9 +20,9 @@ from exptrack_daemon.errors import AlreadyRunning, ConfigInvalid, HomeUnusable, 
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.home import Home, make_private
 from exptrack_daemon.intake.desk import Desk
-from exptrack_daemon.intake.live import LiveStreams
 from exptrack_daemon.intake.recovery import find_remains, has_remains
 from exptrack_daemon.intake.recovery import recover as recover_stream
+from exptrack_daemon.live import LiveStreams
 from exptrack_daemon.locks import hold_lock, is_locked
 from exptrack_daemon.sinks.registry import sink_names
 from exptrack_daemon.supervisor.foreground import EXIT_ALREADY_RUNNING

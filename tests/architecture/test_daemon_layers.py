@@ -26,7 +26,7 @@ LAYERS = [
     {"sinks"},
     {"store"},
     {"journal"},
-    {"lifeline", "locks", "sockets", "telemetry"},
+    {"live", "lifeline", "locks", "sockets", "telemetry"},
     {"home", "files"},
     {"clock", "errors"},
 ]
@@ -34,7 +34,6 @@ LAYERS = [
 
 SIBLINGS = {
     ("cli", "demo"),  # `exptrack demo` shows it
-    ("sampler", "intake"),  # reads live.json through the module that writes it
 }
 
 UNTESTED = {

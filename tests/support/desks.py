@@ -8,11 +8,11 @@ from pathlib import Path
 from exptrack_daemon.files import Files, OsFiles
 from exptrack_daemon.home import Home
 from exptrack_daemon.intake.desk import Desk
-from exptrack_daemon.intake.live import LiveStreams
 from exptrack_daemon.journal.entries import Event, Rows
 from exptrack_daemon.journal.reader import JournalReader
 from exptrack_daemon.journal.replay import Replay
 from exptrack_daemon.journal.writer import JournalConfig
+from exptrack_daemon.live import LiveStreams
 from exptrack_proto.codec import encode_item, encode_rows
 from exptrack_proto.records import Close, Item, Loss, Open, Row
 from tests.support.clocks import FakeClock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exptrack_daemon.files import OsFiles
-from exptrack_daemon.intake.live import LiveStream, LiveStreams, read_live
+from exptrack_daemon.live import LiveStream, LiveStreams, read_live
 from exptrack_proto.frame import parse
 from exptrack_proto.records import Open
 from tests.support.desks import RUN, STREAM, opened
