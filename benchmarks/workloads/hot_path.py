@@ -52,7 +52,7 @@ def contenders(run: xt.Run, folder: str) -> dict[str, tuple[Call, int]]:
         "10 floats": (floats(10), 1_000),
         "100 floats": (floats(100), 100),
         "2,000 floats": (floats(2_000), 10),
-        "10 NumPy scalars": (each(floats(10), np.float32), 200),
+        "10 NumPy scalars": (each(floats(10, "eval"), np.float32), 200),
         "10 torch tensors": (tensors(10), 200),
         "nested": ({"loss": {"train": 0.1, "eval": {"a": 0.2, "b": 0.3}}, "lr": 1e-3}, 200),
     }
@@ -86,8 +86,9 @@ def busy(_: int) -> None:
         pass
 
 
-def floats(count: int) -> dict[str, float]:
-    return {f"train/metric_{number}": number * 0.37 for number in range(count)}
+def floats(count: int, group: str = "train") -> dict[str, float]:
+    """A row; values of another kind get another group, since a metric is of one kind in training too."""
+    return {f"{group}/metric_{number}": number * 0.37 for number in range(count)}
 
 
 def each(row: dict[str, float], kind: Callable[[float], Any]) -> dict[str, Any]:
@@ -97,7 +98,7 @@ def each(row: dict[str, float], kind: Callable[[float], Any]) -> dict[str, Any]:
 def tensors(count: int) -> dict[str, Any]:
     import torch
 
-    return each(floats(count), torch.tensor)
+    return each(floats(count, "grad"), torch.tensor)
 
 
 def summary_writer(folder: str, row: dict[str, float]) -> Call:
