@@ -249,7 +249,7 @@ class Saver:
             problem = ""
             try:
                 if not self._is_closed:
-                    slot.stage.make_room(size)
+                    slot.stage.make_room(size, touch=True)
             except OSError as error:
                 problem = error.strerror or str(error)
             with self._changed:

@@ -30,7 +30,6 @@ import torch
 FORMAT = 1
 HEADER_BYTES = 4096
 _ALIGN = 64
-_TOUCH_BYTES = 64 * 1024 * 1024
 _FORMAT, _MARK, _NUMBER, _ORDER_AT, _ORDER_BYTES = range(5)
 
 
@@ -71,8 +70,12 @@ class Stage:
         self._cells: memoryview | None = None
         self._address = 0
 
-    def make_room(self, size: int) -> None:
-        """Have at least `size` bytes, allocated and touched; what it held is lost.
+    def make_room(self, size: int, *, touch: bool = False) -> None:
+        """Have at least `size` bytes, allocated; what it held is lost.
+
+        Args:
+            size: in bytes.
+            touch: pay for the first use of each page here, and not in the first copy.
 
         Raises:
             OSError: there is no room.
@@ -93,8 +96,8 @@ class Stage:
         self._cells = memoryview(self._memory)[:HEADER_BYTES].cast("Q")
         self._cells[_FORMAT] = FORMAT
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        for start in range(HEADER_BYTES, size, _TOUCH_BYTES):  # in pieces, so that an end is heard
-            ctypes.memset(self._address + start, 0, min(_TOUCH_BYTES, size - start))
+        if touch:
+            ctypes.memset(self._address + HEADER_BYTES, 0, size - HEADER_BYTES)
         self.size = size
 
     @property
