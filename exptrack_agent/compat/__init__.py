@@ -1,0 +1,1 @@
+"""Drop-ins: scripts written for another tracker run with exptrack by changing their import."""
