@@ -183,6 +183,9 @@ class BlackBox:
         self._places = places
         self._spares: deque[Segment] = deque()
         self._full: deque[Segment] = deque()
+        """Left by the writer, and in memory."""
+        self._spooled: deque[Segment] = deque()
+        """Before those of `_full`: on disk only, so they do not count against memory."""
         self._next_number = 0
         self._owners: list[int] = []
         self._own_places()
@@ -282,22 +285,22 @@ class BlackBox:
 
     def give_back(self) -> None:
         """Free segments, oldest first: acknowledged ones whole, spooled ones only their memory."""
-        while self._full and self._full[0].open_spans == 0:
-            segment = self._full.popleft()
-            if segment.copy is not None:
-                self.state.spooled_bytes -= segment.copied
-                _unlink(segment.copy)
-            if segment.memory is not None:
-                self._recycle(segment)
-        for segment in tuple(self._full):  # a copy: the writer may append meanwhile
-            if (
-                segment.memory is not None
-                and segment.copy is not None
-                and segment.copied == segment.head
-            ):
-                copy = Segment(segment.path, segment.memory)
-                segment.memory = None
-                self._recycle(copy)
+        for line in (self._spooled, self._full):
+            while line and line[0].open_spans == 0:
+                segment = line.popleft()
+                if segment.copy is not None:
+                    self.state.spooled_bytes -= segment.copied
+                    _unlink(segment.copy)
+                if segment.memory is not None:
+                    self._recycle(segment)
+        while self._full and self._full[0].copy is not None:
+            segment = self._full[0]
+            if segment.memory is None or segment.copied != segment.head:
+                return
+            in_memory = Segment(segment.path, segment.memory)
+            segment.memory = None
+            self._spooled.append(self._full.popleft())
+            self._recycle(in_memory)
 
     def _recycle(self, segment: Segment) -> None:
         assert segment.memory is not None

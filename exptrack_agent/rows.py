@@ -297,6 +297,10 @@ class RowLog:
                 self._settle(*self._waiting.popleft())
             # no call from here, where the line was seen empty, until `_placing` is off
             self._limit = self._fence if self._box is not None else -1
+        except Exception as error:  # noqa: BLE001  # a fault of ours must not reach training
+            self.refused += 1  # not dropped: no sequence was spent on it
+            self._words["placing"] = f"a row was left out, which is a fault of exptrack: {error!r}"
+            return False
         finally:
             self._placing = False
         return self.dropped == dropped

@@ -249,6 +249,41 @@ def test_the_spool_holds_a_readable_copy_and_full_segments_give_their_memory_bac
     )
 
 
+def test_what_stands_on_disk_does_not_count_against_memory(tmp_path):
+    log = make_log(tmp_path, segment_bytes=MIB, segments=2, burst_segments=4)
+    for _ in range(
+        6
+    ):  # far more than four segments in all, never more than three between two spoolings
+        fill(log, 2)
+        log.close_rows()
+        log._box.spool()
+        log._box.refill()
+
+    assert log.dropped == 0
+    assert len(log._box._spares) == 2
+    assert [item.sequence for item in stored(tmp_path / "spool")] == list(range(log.sequence))
+
+
+def test_the_spool_takes_far_more_than_memory_would(tmp_path):
+    log = make_log(tmp_path, segment_bytes=MIB, segments=2, burst_segments=3)
+    for turn in range(20):
+        fill(log, turn)
+        log.close_rows()
+        log._box.spool()
+        log._box.refill()
+    assert log.dropped == 0
+    assert log._box.memory_bytes <= 4 * MIB
+    assert log._box.state.spooled_bytes > 15 * MIB
+    assert [item.sequence for item in stored(tmp_path / "spool")] == list(range(log.sequence))
+    assert [row.step for row in sent(log._box)] == [
+        item.item.step for item in stored(tmp_path / "spool")
+    ]
+
+    acknowledge_all(log)
+    assert len(list((tmp_path / "spool").glob("*.seg"))) <= 1
+    assert log._box.state.spooled_bytes <= MIB
+
+
 def test_the_active_segment_is_copied_bit_by_bit(tmp_path):
     log = make_log(tmp_path)
     for step in range(5):
