@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Final
 
 _said: dict[str, object] = {}
@@ -18,8 +19,12 @@ def say_once(kind: str, message: str) -> bool:
     mark = object()
     if len(_said) >= _MOST_KINDS or _said.setdefault(kind, mark) is not mark:
         return False
-    import logging  # here, since most runs never have anything to say
-
+    try:
+        import logging  # here, since most runs never have anything to say
+    except OSError:  # no descriptor left to read it
+        with contextlib.suppress(OSError):
+            os.write(2, f"exptrack: {message}\n".encode("utf-8", "replace"))
+        return True
     with contextlib.suppress(Exception):  # a user's broken log handler must not reach training
         logging.getLogger("exptrack").warning("exptrack: %s", message)
     return True

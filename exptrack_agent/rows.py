@@ -249,10 +249,12 @@ class RowLog:
         """Store a last item; from then on nothing is taken. Returns the box, which is the caller's now."""
         with self.lock:
             self._waiting.append((last, Kind.CLOSE))
-            while (
-                self._waiting
-            ):  # not by `_place`: a signal handler may end the run while an item is placed
-                self._settle(*self._waiting.popleft())
+            # Not by `_place`: a signal handler may end the run while an item is being placed.
+            try:
+                while self._waiting:
+                    self._settle(*self._waiting.popleft())
+            except Exception as error:  # noqa: BLE001  # as in `_place`
+                self._words["placing"] = f"a fault of exptrack: {error!r}"
             box, self._box, self._limit, self._ended = self._box, None, -1, reason
             return box
 

@@ -194,6 +194,7 @@ class Run(RowLog):
                 self.flush(timeout_s)
         finally:
             self._let_go(box)
+            self._speak()
 
     @property
     def is_finished(self) -> bool:

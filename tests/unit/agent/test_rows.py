@@ -676,6 +676,21 @@ def test_ending_the_run_in_a_handler_while_an_item_is_placed_keeps_the_close_las
     assert stored(tmp_path / "ring")[-1].item == items[-1]
 
 
+def test_a_fault_of_ours_costs_one_row_and_never_raises(log, said, monkeypatch):
+    def broken(*args: object) -> bool:
+        raise ZeroDivisionError
+
+    log.log({"a": 1})
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "_make_room", broken)
+        log.put_item(event("lost"))
+        log.log({"a": 2})
+    log.log({"a": 3})
+    assert values_in(log) == [{"a": 1}, {"a": 3}]
+    assert (log.rows, log.refused, log.dropped) == (2, 2, 0)
+    assert "ZeroDivisionError" in said.text
+
+
 def test_words_are_said_when_no_lock_is_held(log):
     free: list[bool] = []
 
