@@ -83,6 +83,7 @@ class Lane:
 
     def collect(self, now: float) -> None:
         """Take what was logged since the last round."""
+        self.run.land()
         self.run.close_rows()
         spans = self.box.spans
         if spans and self.is_empty:

@@ -27,7 +27,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from time import perf_counter_ns, time_ns
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
@@ -59,6 +59,9 @@ from exptrack_proto.limits import (
     MIN_STEP,
 )
 from exptrack_proto.ring import CELL_HEAD
+
+if TYPE_CHECKING:
+    from exptrack_agent.device import DeviceValues
 
 MAX_ITEM_BYTES = MAX_FRAME_BYTES - KIB
 """An item that is no row travels in a frame of its own, whose header takes its room."""
@@ -106,6 +109,8 @@ class RowLog:
         self.lock = threading.RLock()
         self.stop_requested = ""
         """Why somebody asked this run to stop, or ""; training may look at it and obey."""
+        self.landing: DeviceValues | None = None
+        """Values that are under way from an accelerator (exptrack_agent.device)."""
         self._strict = strict
         self._box = box
         self._segment: Segment | None = None
@@ -210,6 +215,22 @@ class RowLog:
             self._put_media(part)
         self._speak()
 
+    def log_beside(self, data: dict[str, Any], step: int, time_ns: int) -> None:
+        """Record a row of plain values that is no step of the user's: of a hook, or one that has landed."""
+        with self.lock:
+            if self._box is None:
+                return
+            for part in _rows_of(data, step, time_ns):
+                self._place(part, Kind.ROWS)
+                known = self._name_sets.setdefault(tuple(data), _NameSet())
+                self._remembered_bytes += len(part) - len(known.row)
+                known.row = part
+
+    def land(self) -> None:
+        """Take in the values of accelerators that have landed; never waits. The courier calls it."""
+        if self.landing is not None:
+            self.landing.poll()
+
     def last_values(self) -> dict[str, Any]:
         """The last value of every metric (of the last 256 combinations of names), nested names joined."""
         with self.lock:
@@ -264,6 +285,7 @@ class RowLog:
         self._box, self._fence, self._limit, self._placing = None, -1, -1, False
         self._waiting.clear()
         self._words = {}
+        self.landing = None
 
     def _place_row(self, row: bytes, step: int) -> None:
         """A row that does not fit before the fence, or is too large for one frame."""
@@ -502,10 +524,12 @@ class RowLog:
         try:
             number = min(self._next_step, MAX_STEP) if step is None else self._odd_step(step)
             values = dict(data)
-            plain, media, faults = plain_values(values)
+            plain, media, faults, on_device = plain_values(values)
             for fault in faults:
                 self._refuse(f"value {fault.reason}", f"{fault.name}: {fault.reason}")
-            if plain or not (media or faults):
+            if on_device:
+                self._put_on_device(on_device, number, time)
+            if plain or not (media or faults or on_device):
                 for part in _rows_of(plain, number, time):
                     self._place_row(part, number)
         except Misuse:
@@ -514,11 +538,18 @@ class RowLog:
             self._refuse("row", f"a row could not be read ({type(error).__name__})")
             return []
         self._next_step = number + 1
-        if not (media or faults) and tuple(values) == self._names:
+        if not (media or faults or on_device) and tuple(values) == self._names:
             self._set.odd = self._odd_names = tuple(
                 name for name, value in values.items() if not is_packed_as_is(value)
             )
         return [MediaValue(name, value, number, time) for name, value in media]
+
+    def _put_on_device(self, named: list[tuple[str, Any]], step: int, time: int) -> None:
+        if self._box is None:
+            return
+        from exptrack_agent.device import device_values  # here, since few log such values
+
+        device_values(self).put_row(named, lambda row: self.log_beside(row, step, time))
 
     def _put_media(self, media: MediaValue) -> None:
         try:

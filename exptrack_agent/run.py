@@ -24,6 +24,7 @@ from exptrack_proto.frame import Kind
 from exptrack_proto.limits import MAX_JSON_BYTES
 
 _POLL_S = 0.02
+_LANDING_S = 2.0
 _LOOK_AGAIN_S = 0.25
 _INTERRUPTED = 130
 
@@ -150,10 +151,11 @@ class Run(RowLog):
             safe in the black box and its spool all the same).
         """
         lane = self._lane
-        if lane is None or self.mode != "online":
+        deadline = time.monotonic() + timeout_s
+        has_landed = self.landing is None or self.landing.settle(timeout_s)
+        if lane is None or self.mode != "online" or not has_landed:
             return False
         target = self.sequence
-        deadline = time.monotonic() + timeout_s
         look_at = 0.0
         if self._courier is not None:
             self._courier.hurry()
@@ -181,6 +183,8 @@ class Run(RowLog):
             if self._finished:
                 return
             self._finished = True
+        if self.landing is not None:
+            self.landing.settle(min(timeout_s, _LANDING_S))
         code = _whole_code(exit_code)
         close = {
             "kind": "close",
@@ -205,9 +209,10 @@ class Run(RowLog):
         """What became of the rows, and what `log()` cost.
 
         Returns:
-            `rows` logged; `acked` and `pending` items (rows, media, open and close); `dropped` items and
-            `refused` values; `bytes` in memory, `spooled` bytes on disk; `log_p50_us`, `log_p99_us` and
-            `log_max_us` over a sample of calls (None before the first).
+            `rows` logged; `acked` and `pending` items (rows, media, open and close); `dropped` items;
+            `refused` values; `skipped` values of an accelerator that was too far behind; `bytes` in
+            memory, `spooled` bytes on disk; `log_p50_us`, `log_p99_us` and `log_max_us` over a sample of
+            calls (None before the first).
         """
         acked = self._lane.delivered if self._lane is not None else 0
         box = self._box
@@ -217,6 +222,7 @@ class Run(RowLog):
             "pending": self.sequence - acked - self.dropped,
             "dropped": self.dropped,
             "refused": self.refused,
+            "skipped": self.landing.skipped if self.landing is not None else 0,
             "bytes": box.memory_bytes if box is not None else 0,
             "spooled": box.state.spooled_bytes if box is not None else 0,
             **_costs(self.costs_ns),

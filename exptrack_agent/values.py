@@ -29,6 +29,10 @@ class NotScalar(Exception):
     """The value is no number; the message says what it is and what to do."""
 
 
+class IsOnDevice(NotScalar):
+    """The value is one number on an accelerator: it can be fetched without waiting, and logged later."""
+
+
 class IsMedia(Exception):
     """The value is a media object; it travels as an item of its own."""
 
@@ -46,6 +50,7 @@ class Parts(NamedTuple):
     plain: dict[str, Any]
     media: list[tuple[str, Any]]
     faults: list[Fault]
+    on_device: list[tuple[str, Any]]
 
 
 def coerce_scalar(value: object) -> Scalar:
@@ -61,7 +66,8 @@ def coerce_scalar(value: object) -> Scalar:
     if getattr(kind, "exptrack_media", False) is True:
         raise IsMedia
     if is_on_accelerator(value):
-        raise NotScalar(
+        refusal = IsOnDevice if _can_be_fetched(value) else NotScalar
+        raise refusal(
             "a tensor on an accelerator is not read here, since that would make training wait;"
             " log `x.item()` where you synchronise anyway"
         )
@@ -106,6 +112,15 @@ def is_on_accelerator(value: object) -> bool:
     if isinstance(kind, str):
         return kind not in ("cpu", "meta")
     return hasattr(type(value), "__cuda_array_interface__")
+
+
+def _can_be_fetched(value: Any) -> bool:
+    """Whether it is one real number of torch; its size is known without asking the device."""
+    return (
+        type(value).__module__.partition(".")[0] == "torch"
+        and value.numel() == 1
+        and not value.is_complex()
+    )
 
 
 def fit(value: Scalar) -> Scalar:
@@ -175,14 +190,14 @@ def plain_value(value: object) -> Any:
             ITEM_KINDS.add(kind)
         return coerce_scalar(value)
     parts = plain_values(value, 2)
-    if parts.media or parts.faults:
+    if parts.media or parts.faults or parts.on_device:
         raise NotScalar("some of it is no number")
     return parts.plain
 
 
 def plain_values(data: Mapping[Any, Any], depth: int = 1, prefix: str = "") -> Parts:
     """Take a row apart: plain values, media objects with their names, and what is wrong with the rest."""
-    parts = Parts({}, [], [])
+    parts = Parts({}, [], [], [])
     for name, value in dict(data).items():  # a copy: another thread may be changing it
         if not isinstance(name, str) or len(prefix) + len(name) > MAX_NAME_CHARS:
             parts.faults.append(Fault(f"{prefix}{shown(name)}", "this is no name for a metric"))
@@ -195,6 +210,8 @@ def plain_values(data: Mapping[Any, Any], depth: int = 1, prefix: str = "") -> P
             parts.plain[key] = fit(value) if _is_plain(value) else coerce_scalar(value)
         except IsMedia:
             parts.media.append((prefix + key, value))
+        except IsOnDevice:
+            parts.on_device.append((prefix + key, value))
         except NotScalar as error:
             parts.faults.append(Fault(prefix + key, str(error)))
         except Exception as error:  # noqa: BLE001  # a value's own code may raise anything
@@ -214,8 +231,9 @@ def _take_mapping(
     except Exception as error:  # noqa: BLE001  # a mapping's own code may raise anything
         parts.faults.append(Fault(path, f"reading it raised {type(error).__name__}"))
         return
-    if inner.plain or not (inner.media or inner.faults):
+    if inner.plain or not (inner.media or inner.faults or inner.on_device):
         parts.plain[key] = inner.plain
+    parts.on_device.extend(inner.on_device)
     parts.media.extend(inner.media)
     parts.faults.extend(inner.faults)
 
