@@ -16,7 +16,7 @@ from typing import Any
 
 from accelerate import tracking
 
-from exptrack_agent.integrations.items import OwnedRun, log_anywhere
+from exptrack_agent.integrations.items import OwnedRun
 from exptrack_agent.media import Image, Table
 from exptrack_agent.run import Run
 
@@ -58,7 +58,7 @@ class ExptrackTracker(tracking.GeneralTracker):  # type: ignore[misc]  # acceler
         """Record values; without a step one more than in the last call."""
         at = self._next_step if step is None else int(step)
         self._next_step = at + 1
-        log_anywhere(self.tracker, values, at)
+        self.tracker.log(values, at)
 
     def log_images(
         self, values: Mapping[str, Any], step: int | None = None, **_others: Any

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 from ignite.handlers.base_logger import BaseLogger
 
-from exptrack_agent.integrations.items import OwnedRun, log_anywhere
+from exptrack_agent.integrations.items import OwnedRun
 from exptrack_agent.run import Run, exit_code_of
 
 Handler: TypeAlias = Callable[[Any, Any, Any], None]
@@ -85,9 +85,7 @@ def output_handler(  # the arguments of Ignite's own handlers, in their order
             found |= output if isinstance(output, Mapping) else {"output": output}
         for name in state_attributes or ():
             found[name] = getattr(state, name, None)
-        log_anywhere(
-            logger.run, dict(_flat(prefix, found)), _step(engine, event, global_step_transform)
-        )
+        logger.run.log(dict(_flat(prefix, found)), _step(engine, event, global_step_transform))
 
     return handle
 
@@ -104,7 +102,7 @@ def optimizer_handler(optimizer: Any, param_name: str = "lr", tag: str = "") -> 
         values = {
             prefix + name: group[param_name] for name, group in zip(names, groups, strict=True)
         }
-        log_anywhere(logger.run, values, _step(engine, event, None))
+        logger.run.log(values, _step(engine, event, None))
 
     return handle
 

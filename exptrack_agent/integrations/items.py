@@ -1,4 +1,4 @@
-"""What the integrations share: a run of their own or the user's, values wherever they stand, files, notes."""
+"""What the integrations share: a run of their own or the user's, files, notes, media."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgpack
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.run import Run
 from exptrack_agent.start import init
-from exptrack_agent.values import clean_text, is_on_accelerator
+from exptrack_agent.values import clean_text
 from exptrack_proto.limits import MAX_NAME_CHARS, MAX_STEP, MAX_TEXT_CHARS, MIN_STEP
 
 
@@ -62,18 +62,6 @@ class OwnedRun:
         if self.id is not None:
             options = {**options, "run_id": self.id, "resume": "allow"}
         return {"project": self.project, "_options": options, "_given": None, "_own": None}
-
-
-def log_anywhere(run: Run, values: Mapping[str, Any], step: int) -> None:
-    """`run.log` for values of which some may stand on an accelerator: those arrive when they have landed."""
-    later = [(name, value) for name, value in values.items() if is_on_accelerator(value)]
-    here = {name: value for name, value in values.items() if not is_on_accelerator(value)}
-    if here:
-        run.log(here, step)
-    if later:
-        from exptrack_agent.torch.sending import put_row_later  # who has such a tensor has torch
-
-        put_row_later(run, later, step)
 
 
 def put_artifact(

@@ -7,16 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import msgpack
-
 from exptrack_agent.compat.tensorboard.places import remember, run_options
 from exptrack_agent.compat.tensorboard.scalars import ScalarRun
 from exptrack_agent.errors import ExptrackAgentError
-from exptrack_agent.integrations.items import log_anywhere, put_media
+from exptrack_agent.integrations.items import put_media
 from exptrack_agent.notices import say_once
 from exptrack_agent.start import init
 from exptrack_agent.values import NotScalar, coerce_scalar, is_on_accelerator
-from exptrack_proto.frame import Kind
 
 
 class Recorder:
@@ -57,11 +54,11 @@ class Recorder:
         """Record numbers, at a time of their own if one is given."""
         run = self._opened()
         if walltime is None or any(is_on_accelerator(value) for value in row.values()):
-            log_anywhere(run, row, step)
+            run.log(row, step)
             return
         with kept_from_training("add_scalar"):
             plain = {name: _number(value) for name, value in row.items()}
-            run.put_item(msgpack.packb([step, _ns(walltime), plain]), Kind.ROWS)
+            run.log_beside(plain, step, _ns(walltime))
 
     def _add(
         self, tag: str, make: Callable[[], Any], step: int | None, walltime: float | None

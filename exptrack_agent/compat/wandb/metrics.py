@@ -1,4 +1,4 @@
-"""`define_metric`: which value of a metric becomes its summary. Pure."""
+"""`define_metric`: which value of a metric becomes its summary. Pure; what stands on a device is not read."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any
+
+from exptrack_agent.values import IsMedia, NotScalar, coerce_scalar
 
 _KINDS = ("min", "max", "mean", "first", "last", "none", "copy", "best")
 
@@ -49,8 +51,9 @@ class Goals:
 
     def see(self, values: Mapping[str, Any]) -> None:
         """Take a row into account."""
-        for name, value in values.items():
-            if isinstance(value, float | int) and not math.isnan(value) and self._of(name):
+        for name, given in values.items():
+            value = _number(given) if self._of(name) else None
+            if value is not None:
                 self._lowest[name] = min(value, self._lowest.get(name, value))
                 self._highest[name] = max(value, self._highest.get(name, value))
                 self._first.setdefault(name, value)
@@ -77,3 +80,13 @@ class Goals:
             return known
         matching = [kinds for glob, kinds in self._kinds.items() if fnmatchcase(name, glob)]
         return matching[0] if matching else ()
+
+
+def _number(value: Any) -> float | int | None:
+    if not isinstance(value, float | int):
+        try:
+            value = coerce_scalar(value)
+        except (IsMedia, NotScalar):
+            return None
+    is_number = isinstance(value, float | int) and not math.isnan(value)
+    return value if is_number else None

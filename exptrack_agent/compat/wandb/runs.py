@@ -18,7 +18,7 @@ from exptrack_agent.compat.wandb.errors import UsageError
 from exptrack_agent.compat.wandb.mappings import Config, Summary
 from exptrack_agent.compat.wandb.media import loggable
 from exptrack_agent.compat.wandb.metrics import Goals, Metric
-from exptrack_agent.integrations.items import log_anywhere, put_artifact, put_note
+from exptrack_agent.integrations.items import put_artifact, put_note
 from exptrack_agent.notices import say_once
 from exptrack_agent.run import Run as ExptrackRun
 from exptrack_agent.run import exit_code_of
@@ -98,11 +98,8 @@ class Run:
         """Values that exptrack knows by other names, or that stand on a device."""
         if isinstance(data, Mapping):
             data = {name: loggable(value) for name, value in data.items()}
-            log_anywhere(self.exptrack, data, step)
-        else:
-            self.exptrack.log(data, step)  # which says what is wrong with it
-            data = {}
-        return data
+        self.exptrack.log(data, step)  # which says what is wrong with it, if anything is
+        return data if isinstance(data, Mapping) else {}
 
     def define_metric(  # noqa: PLR0913  # the arguments of the original, in its order
         self,
