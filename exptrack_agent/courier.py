@@ -22,7 +22,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exptrack_agent import launch
+from exptrack_agent import launch, notices
 from exptrack_agent.blackbox import SpanGone
 from exptrack_agent.notices import say_once
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
@@ -389,7 +389,10 @@ class Courier:
             )
             return
         self._disconnect()
-        from exptrack_agent.wire import Wire  # here, on this thread: ZeroMQ takes 20 ms to import
+        with notices.importing:
+            from exptrack_agent.wire import (
+                Wire,
+            )  # here, on this thread: ZeroMQ takes 20 ms to import
 
         self._wire = Wire(beacon["frames"], beacon["control"], self._bell.reader)
         self._beacon = beacon

@@ -5,13 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exptrack_agent import courier
+from exptrack_agent import courier, notices
 from exptrack_agent.blackbox import BlackBox, Places, make_private_folder
 from exptrack_agent.courier import courier_for
 from exptrack_agent.errors import Misuse, RunNotFound
@@ -38,6 +39,7 @@ from exptrack_proto.limits import KIB, MAX_NAME_CHARS, STREAM_ID_BYTES
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _EXIT_FLUSH_S = 2.0
+_IMPORT_S = 5.0
 
 # What an `open` may hold: together it has to fit into one frame of 1 MiB.
 _CONFIG_BYTES = 512 * KIB
@@ -321,8 +323,23 @@ def _private(folder: Path) -> None:
 # --- fork and exit --------------------------------------------------------------------------------
 
 
+def _before_fork() -> None:
+    """A module that the courier is just importing would stay half a module in the child."""
+    _held.append(notices.importing.acquire(timeout=_IMPORT_S))
+
+
+def _after_fork_in_parent() -> None:
+    if _held.pop():
+        notices.importing.release()
+
+
+_held: list[bool] = []
+
+
 def _after_fork_in_child() -> None:
     """A forked child (a DataLoader worker) is silent until it calls `init` itself."""
+    _held.clear()
+    notices.importing = threading.RLock()
     courier.after_fork_in_child()
     for run in list(_live):
         run.silence()
@@ -355,5 +372,9 @@ def _at_end_of_worker() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
 atexit.register(_at_exit)

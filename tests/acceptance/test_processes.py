@@ -120,6 +120,33 @@ run.finish(timeout_s=20)
     nothing_left(daemon.home)
 
 
+def test_a_fork_while_the_courier_imports_leaves_the_child_whole_modules(daemon: Daemon) -> None:
+    script = """
+import importlib.abc
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name == "zmq":
+            importing.set()
+            time.sleep(0.3)
+importing = threading.Event()
+sys.meta_path.insert(0, Slow())
+run = xt.init("forks", run_id="importing", autostart=False)
+importing.wait(10)
+pid = os.fork()
+if pid == 0:
+    own = xt.init("forks", run_id="child", autostart=False)
+    own.log({"loss": 1.0}, step=0)
+    os._exit(0 if own.flush(timeout_s=10) else 1)
+assert os.waitpid(pid, 0)[1] == 0
+run.log({"loss": 1.0}, step=0)
+run.finish(timeout_s=20)
+print(run.stats()["pending"])
+"""
+    assert finished(train(script, daemon.home)).strip() == "0"
+    is_whole(daemon.home, "child", 1)
+    has_status(daemon.home, "child", "crashed")
+
+
 def test_a_fork_while_other_threads_log_leaves_no_child_hanging(daemon: Daemon) -> None:
     script = """
 run = xt.init("forks", run_id="held", autostart=False)
