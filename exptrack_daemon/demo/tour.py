@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import secrets
+import shutil
 import subprocess
 import sys
 import threading
@@ -120,12 +122,13 @@ def _report(
     )
     console.print("\nLook at it:")
     where = f"--home {home}"
+    exptrack, wandb = _command("exptrack"), _command("wandb")
     for command, what in (
-        (f"exptrack tensorboard {where}", "curves, histograms, images, hparams in the browser"),
-        (f"exptrack show {run_id} {where}", "config, summary, system, sinks, losses"),
-        (f"exptrack export {run_id} {where} --format csv -o run.csv", "every value"),
+        (f"{exptrack} tensorboard {where}", "curves, histograms, images, hparams in the browser"),
+        (f"{exptrack} show {run_id} {where}", "config, summary, system, sinks, losses"),
+        (f"{exptrack} export {run_id} {where} --format csv -o run.csv", "every value"),
         (
-            f"wandb sync {home}/runs/{run_id}/wandb/wandb/offline-run-*",
+            f"{wandb} sync {home}/runs/{run_id}/wandb/wandb/offline-run-*",
             "to W&B, if you have an account",
         ),
     ):
@@ -136,6 +139,17 @@ def _report(
             "\n[red]The counts do not agree.[/] `exptrack verify` and daemon.log say more."
         )
     return agree
+
+
+def _command(name: str) -> str:
+    """How to call a program of this installation: by name if that is the one on the path."""
+    ours = Path(sys.executable).with_name(name)
+    found = shutil.which(name)
+    if found is not None and Path(found).resolve() == ours.resolve():
+        return name
+    with contextlib.suppress(ValueError):
+        return str(ours.relative_to(Path.cwd()))
+    return str(ours)
 
 
 class _steps:  # noqa: N801  # reads as a word where it is used
