@@ -126,6 +126,21 @@ def test_a_segment_is_used_again_only_after_its_last_span_was_acknowledged(tmp_p
     assert box._spares[0].head == 0
 
 
+def test_an_event_that_is_not_acknowledged_keeps_its_segment(tmp_path):
+    log = make_log(tmp_path, segment_bytes=MIB)
+    log.put_item(event("kept"))
+    fill(log, 1)
+    log.close_rows()
+    box = log._box
+    first, *others = box.spans
+    for span in others:
+        box.acknowledge(span)
+    box.give_back()
+    assert decode(parse(first.frame("a-run", box.stream))).title == "kept"
+    box.acknowledge(first)
+    assert [segment.open_spans for segment in (*box._full, box.active)] == [0, 0]
+
+
 def test_a_recycled_segment_holds_only_what_is_new(tmp_path):
     log = make_log(tmp_path, segment_bytes=MIB)
     for _ in range(5):
