@@ -1,9 +1,9 @@
 """A training killed by SIGKILL in the middle of its saves, again and again, goes on bit for bit.
 
-One process imports torch once and forks the lives of a training, one after the other; each goes on from what
-the one before it left, tells where it stands, and is killed at a random moment (its writer too, now and then).
-What is compared is everything that training depends on: weights, optimizer, schedule and random numbers, against
-a training that was never killed. And no save whose call had returned may be lost.
+One process imports torch once and forks the lives of a training, one after the other; each goes on from
+what the one before it left, tells where it stands, and is killed at a random moment (its writer too, now and
+then). What is compared is everything that training depends on: weights, optimizer, schedule and random
+numbers, against a training that was never killed. And no save whose call had returned may be lost.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from exptrack_agent.notices import say_once
 from exptrack_agent.torch.checkpoints import files
 from exptrack_agent.torch.checkpoints.files import Checkpoint, CheckpointDamaged
 from exptrack_agent.torch.checkpoints.loading import read_checkpoint
+from exptrack_agent.torch.checkpoints.overlap import Overlap
 from exptrack_agent.torch.checkpoints.recovery import recover
 from exptrack_agent.torch.checkpoints.retention import Retention
 from exptrack_agent.torch.checkpoints.saver import Outcome, Policy, Save, Saver
@@ -55,6 +56,9 @@ class Checkpoints:
         keep_every: keep those whose step it divides.
         policy: when saves come faster than the disk takes them: "skip" the new one, "wait", or "replace" one
             that is staged and not begun. What was not written is counted, and recorded in the run.
+        overlap: let a thread copy weights and optimizer state while the next step computes; the optimizer's
+            step waits for it. Only for trainings in which nothing but that step changes them: a change by an
+            in-place operation is noticed and the save given up, one through `.data` is not.
 
     Raises:
         Misuse: an argument has no meaning.
@@ -71,6 +75,7 @@ class Checkpoints:
         mode: Literal["min", "max"] = "min",
         keep_every: int | None = None,
         policy: Policy = "skip",
+        overlap: bool = False,
     ) -> None:
         if policy not in _POLICIES:
             raise Misuse(f"policy is one of {', '.join(_POLICIES)}, not {policy!r:.40}")
@@ -85,6 +90,7 @@ class Checkpoints:
         self._run = run
         self._saving = threading.Lock()
         self._saver = Saver(self.folder, policy, self._hear)
+        self._is_overlapped = overlap
         self._pid = os.getpid()
         self._is_closed = False
         self._foresight = _prepared_at_first_step(self)
@@ -97,6 +103,11 @@ class Checkpoints:
             self._saver.prepare(size_of(model, optimizer))
         except OSError as error:
             self._say_unsaved("the memory for checkpoints could not be made", error)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the memory for saves is there."""
+        return self._saver.is_prepared
 
     def save(  # noqa: PLR0913  # the public contract
         self,
@@ -150,13 +161,10 @@ class Checkpoints:
             "about": _listed(numbers),
             "retention": self._retention.as_order(),
         }
-        with self._saving:
-            self._drop_foresight()
-            try:
-                self._saver.save(Save(path, step, encoder.storages, order))
-            except OSError as error:
-                self._saver.counts["refused"] += 1
-                self._say_unsaved(f"{path.name} was not saved: it could not be staged", error)
+        overlap = None
+        if self._is_overlapped and optimizer is not None:
+            overlap = Overlap(encoder, optimizer)
+        self._stage(Save(path, step, encoder.storages, order, overlap))
         return path
 
     def wait(self, timeout_s: float) -> bool:
@@ -274,6 +282,19 @@ class Checkpoints:
         return f"<exptrack checkpoints in {self.folder}, {self.stats()}>"
 
     # --- inside -----------------------------------------------------------------------------------
+
+    def _stage(self, save: Save) -> None:
+        is_staged = False
+        with self._saving:
+            self._drop_foresight()
+            try:
+                is_staged = self._saver.save(save)
+            except OSError as error:
+                self._saver.counts["refused"] += 1
+                self._say_unsaved(f"{save.path.name} was not saved: it could not be staged", error)
+            finally:
+                if save.overlap is not None and not is_staged:
+                    save.overlap.give_up()
 
     def _settle(self) -> None:
         if not self.wait(_READY_WITHIN_S):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -10,15 +10,20 @@ import torch
 from exptrack_agent.torch.checkpoints.stage import Stage
 
 
-def copy_storages(stage: Stage, storages: Sequence[Any], starts: Sequence[int]) -> Landing | None:
-    """Copy all of them as they are now.
+def copy_storages(
+    stage: Stage,
+    storages: Sequence[Any],
+    starts: Sequence[int],
+    later: Collection[int] = (),
+) -> Landing | None:
+    """Copy all of them, but those that are copied later, as they are now.
 
     Returns:
         None: they are there. Else what to wait for, by a thread that is not training's.
     """
     landing: Landing | None = None
-    for storage, start in zip(storages, starts, strict=True):
-        if not storage.nbytes():
+    for place, (storage, start) in enumerate(zip(storages, starts, strict=True)):
+        if not storage.nbytes() or place in later:
             continue
         if storage.device.type == "cpu":
             stage.copy_in(storage, start)
@@ -38,6 +43,7 @@ class Landing:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._events: dict[str, Any] = {}
+        stage.allocate()
         _pin(stage)
 
     def send(self, storage: Any, start: int) -> None:

@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -22,6 +22,7 @@ from exptrack_agent.torch.checkpoints import folders
 from exptrack_agent.torch.checkpoints.copying import Landing, copy_storages
 from exptrack_agent.torch.checkpoints.files import look_at
 from exptrack_agent.torch.checkpoints.link import WriterLink
+from exptrack_agent.torch.checkpoints.overlap import Overlap
 from exptrack_agent.torch.checkpoints.stage import Mark, Stage, claimed, places_of
 
 Policy: TypeAlias = Literal["skip", "wait", "replace"]
@@ -39,12 +40,14 @@ class Save(NamedTuple):
         step: of the training.
         storages: untyped storages, on whatever device.
         order: what the writer is told, as JSON.
+        overlap: what of it is copied later, if anything is.
     """
 
     path: Path
     step: int
     storages: list[Any]
     order: dict[str, Any]
+    overlap: Overlap | None = None
 
 
 class Outcome(NamedTuple):
@@ -120,20 +123,18 @@ class Saver:
         if slot is None:
             self._note(Outcome("skipped", save.path, save.step, {}))
             return False
-        if self._link is not None and not self._link.pid:
-            self._link.wake()
         try:
-            slot.stage.make_room(size + size // 50)
+            slot.stage.make_room(size if size <= slot.stage.size else size + size // 50)
             slot.stage.mark = Mark.FILLING
-            landing = copy_storages(slot.stage, save.storages, places.starts)
+            unfinished = _copied(slot.stage, save, places.starts)
         except BaseException:
             with self._changed:
                 self._free(slot)
             raise
-        if landing is None:
-            self._seal(slot, order, places.end)
+        if unfinished:
+            self._seal_later(slot, order, places.end, unfinished)
         else:
-            self._seal_later(slot, order, places.end, landing)
+            self._seal(slot, order, places.end)
         self.prepare(places.end)
         return True
 
@@ -157,6 +158,13 @@ class Saver:
             if is_done:  # else the writer does it
                 shutil.rmtree(self._folder.path, ignore_errors=True)
         return is_done
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether every stage has its memory."""
+        with self._changed:
+            made = [slot.state is not _State.MAKING and slot.stage.size for slot in self._slots]
+            return bool(made) and all(made)
 
     @property
     def writer_pid(self) -> int:
@@ -223,11 +231,14 @@ class Saver:
         if self._link is not None:
             self._link.wake()
 
-    def _seal_later(self, slot: _Slot, order: bytes, at: int, landing: Landing) -> None:
+    def _seal_later(
+        self, slot: _Slot, order: bytes, at: int, unfinished: list[Landing | Overlap]
+    ) -> None:
         def seal() -> None:
             try:
-                landing.wait()
-            except Exception as error:  # noqa: BLE001  # a lost device
+                for each in unfinished:
+                    each.wait()
+            except Exception as error:  # noqa: BLE001  # a lost device, or weights that were changed
                 self._end(slot, "failed", {"problem": f"{error!s:.200}"})
                 return
             self._seal(slot, order, at)
@@ -242,7 +253,8 @@ class Saver:
         return any(slot.state in (_State.FILLING, _State.BUSY) for slot in self._slots)
 
     def _is_to_be_made(self, slot: _Slot, size: int) -> bool:
-        return slot.state is _State.FREE and slot.stage.size < size - size // 10
+        is_good = slot.stage.size >= size - size // 10 and slot.stage.is_allocated
+        return slot.state is _State.FREE and not is_good
 
     def _make(self, slots: list[_Slot], size: int) -> None:
         for slot in slots:
@@ -299,10 +311,22 @@ class Saver:
         self._note(Outcome(what, save.path, save.step, detail))
         with self._changed:
             self._free(slot)
+        if not slot.stage.is_allocated:  # its first state went through the file: for the next one
+            self.prepare(0)
 
     def _note(self, outcome: Outcome) -> None:
         self.counts[outcome.what] += 1
         self._tell(outcome)
+
+
+def _copied(stage: Stage, save: Save, starts: Sequence[int]) -> list[Landing | Overlap]:
+    """Copy what is to be copied now; what is left is for a thread to wait for."""
+    overlap = save.overlap
+    later = overlap.places if overlap is not None else frozenset[int]()
+    landing = copy_storages(stage, save.storages, starts, later)
+    if overlap is not None:
+        overlap.begin(stage, save.storages, starts)
+    return [each for each in (landing, overlap) if each is not None]
 
 
 def _open_folder(target: Path, size: int) -> folders.StageFolder:

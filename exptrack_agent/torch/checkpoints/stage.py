@@ -7,9 +7,9 @@
     4096    storages, each at a multiple of 64; then the order
 
 The mark is one aligned 8-byte store, made after all that it promises: a trainer may be killed at any
-instruction, and what is marked staged is whole. Memory is allocated for real (a sparse file on full shared
-memory would end the trainer with SIGBUS) and touched once by whoever makes it, since fresh pages cost
-many times the copy.
+instruction, and what is marked staged is whole. Memory is written as such only once it is allocated (a
+sparse file on full shared memory would end the trainer with SIGBUS), and touched once by whoever makes it
+ahead, since fresh pages cost many times the copy.
 """
 
 from __future__ import annotations
@@ -69,36 +69,62 @@ class Stage:
         self._memory: mmap.mmap | None = None
         self._cells: memoryview | None = None
         self._address = 0
+        self._file = -1
+        """Its file, while it is not allocated and so must not be written as memory."""
 
     def make_room(self, size: int, *, touch: bool = False) -> None:
-        """Have at least `size` bytes, allocated; what it held is lost.
+        """Have at least `size` bytes; what it held is lost.
 
         Args:
             size: in bytes.
-            touch: pay for the first use of each page here, and not in the first copy.
+            touch: pay for allocation and first use of each page here. Else the first state is written through
+                the file, which is the quickest way into fresh memory.
 
         Raises:
             OSError: there is no room.
         """
-        if size <= self.size:
+        if size > self.size:
+            self._make(size)
+        elif self.is_allocated:
             return
+        else:
+            self.allocate()
+        if touch:
+            self.allocate()
+            ctypes.memset(self._address + HEADER_BYTES, 0, self.size - HEADER_BYTES)
+
+    def _make(self, size: int) -> None:
         self.remove()
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(self.path, flags, 0o600)
+        self._file = os.open(self.path, flags, 0o600)
         try:
-            os.posix_fallocate(descriptor, 0, size)
-            self._memory = mmap.mmap(descriptor, size)
+            os.posix_fallocate(self._file, 0, HEADER_BYTES)
+            os.ftruncate(self._file, size)
+            self._memory = mmap.mmap(self._file, size)
         except BaseException:
-            self.path.unlink(missing_ok=True)
+            self.remove()
             raise
-        finally:
-            os.close(descriptor)
+        self.size = size
         self._cells = memoryview(self._memory)[:HEADER_BYTES].cast("Q")
         self._cells[_FORMAT] = FORMAT
         self._address = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        if touch:
-            ctypes.memset(self._address + HEADER_BYTES, 0, size - HEADER_BYTES)
-        self.size = size
+
+    @property
+    def is_allocated(self) -> bool:
+        """Whether it is written as memory."""
+        return self._file < 0
+
+    def allocate(self) -> None:
+        """Have all of it allocated: from now on it is written as memory.
+
+        Raises:
+            OSError: there is no room.
+        """
+        if self._file < 0:
+            return
+        os.posix_fallocate(self._file, 0, self.size)
+        os.close(self._file)
+        self._file = -1
 
     @property
     def mark(self) -> Mark:
@@ -111,8 +137,22 @@ class Stage:
         self._cells[_MARK] = mark
 
     def copy_in(self, storage: Any, start: int) -> None:
-        """Copy a storage on the CPU. Lets other Python threads run meanwhile."""
-        ctypes.memmove(self._address + start, storage.data_ptr(), storage.nbytes())
+        """Copy a storage on the CPU. Lets other Python threads run meanwhile.
+
+        Raises:
+            OSError: there is no room.
+        """
+        self._put(start, storage.data_ptr(), storage.nbytes())
+
+    def _put(self, start: int, source: Any, size: int) -> None:
+        if self._file < 0:
+            ctypes.memmove(self._address + start, source, size)
+            return
+        address = source if isinstance(source, int) else ctypes.addressof(source)
+        data = memoryview((ctypes.c_char * size).from_address(address))
+        while data:
+            written = os.pwrite(self._file, data, start)
+            data, start = data[written:], start + written
 
     def tensor(self, start: int, size: int) -> Any:
         """Bytes of the stage, for copies from a device."""
@@ -127,7 +167,7 @@ class Stage:
     def seal(self, number: int, order: bytes, at: int) -> None:
         """Write the order; from then on the stage is whole, whatever happens to this process."""
         assert self._cells is not None
-        ctypes.memmove(self._address + at, order, len(order))
+        self._put(at, ctypes.create_string_buffer(order, len(order)), len(order))
         self._cells[_NUMBER] = number
         self._cells[_ORDER_AT] = at
         self._cells[_ORDER_BYTES] = len(order)
@@ -138,7 +178,9 @@ class Stage:
         if self.before_removal is not None:
             self.before_removal()
             self.before_removal = None
-        self.size = self._address = 0
+        if self._file >= 0:
+            os.close(self._file)
+        self.size, self._address, self._file = 0, 0, -1
         self._cells = self._memory = None
         self.path.unlink(missing_ok=True)
 

@@ -140,14 +140,23 @@ class Encoder:
         name = str(tensor.dtype).removeprefix("torch.")
         return ["T", place, name, list(tensor.shape), tensor.stride(), tensor.storage_offset()]
 
+    def place_of(self, tensor: Any) -> int | None:
+        """Which of the storages a tensor on the CPU stands in, if it is one of them."""
+        if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
+            return None
+        return self._places.get(_identity(tensor.untyped_storage()))
+
     def _place(self, storage: Any) -> int:
-        pointer, size = storage.data_ptr(), storage.nbytes()
-        key = (str(storage.device), pointer, size)
-        if size and key in self._places:
+        key = _identity(storage)
+        if storage.nbytes() and key in self._places:
             return self._places[key]
         self._places[key] = len(self.storages)
         self.storages.append(storage)
         return len(self.storages) - 1
+
+
+def _identity(storage: Any) -> tuple[str, int, int]:
+    return str(storage.device), storage.data_ptr(), storage.nbytes()
 
 
 def decode(node: Node, storages: Sequence[Any]) -> Any:

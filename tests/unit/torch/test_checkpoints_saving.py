@@ -226,26 +226,29 @@ def test_replace_waits_while_the_writer_holds_what_it_would_take(
     checkpoints = Checkpoints(tmp_path, policy="replace")
     for step in range(2):
         training.save(checkpoints, step)
-    link = by_hand[0]
+    changed = checkpoints._saver._changed
+    really_wait = changed.wait
     waits: list[float | None] = []
 
-    with claimed(link.folder / "stage-1"):
-        changed = checkpoints._saver._changed
+    def write_once_while_waiting(timeout: float | None = None) -> bool:
+        waits.append(timeout)
+        if len(waits) > 1:
+            return really_wait(timeout)
+        changed.release()
+        by_hand[0].write()
+        changed.acquire()
+        return True
 
-        def write_while_waiting(timeout: float | None = None) -> bool:
-            waits.append(timeout)
-            changed.release()
-            link.write()
-            changed.acquire()
-            return True
-
-        monkeypatch.setattr(changed, "wait", write_while_waiting)
+    with claimed(by_hand[0].folder / "stage-1"), monkeypatch.context() as patch:
+        patch.setattr(changed, "wait", write_once_while_waiting)
         training.save(checkpoints, 2)
-    monkeypatch.undo()
-    monkeypatch.setattr(folders, "SHARED_MEMORY", tmp_path / "shm")
 
-    assert len(waits) == 1
+    assert waits
     assert checkpoints.stats()["replaced"] == 0
+    while by_hand[0].write():
+        pass
+    assert [one.step for one in checkpoints.list()] == [2, 1, 0]
+    checkpoints.close()
 
 
 def test_wait_waits_for_the_disk(
@@ -257,11 +260,13 @@ def test_wait_waits_for_the_disk(
         training.save(checkpoints, step)
     changed = checkpoints._saver._changed
 
+    really_wait = changed.wait
+
     def write_while_waiting(timeout: float | None = None) -> bool:
         changed.release()
         by_hand[0].write()
         changed.acquire()
-        return True
+        return really_wait(0.01)
 
     with monkeypatch.context() as patch:
         patch.setattr(changed, "wait", write_while_waiting)
@@ -327,6 +332,7 @@ def test_no_room_for_a_stage_is_said_once_and_counted(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "posix_fallocate", full)
+        patch.setattr(os, "pwrite", full)
         for step in range(3):
             training.save(checkpoints, step)
     assert checkpoints.stats()["refused"] == 3
@@ -384,8 +390,8 @@ def test_a_writer_killed_before_its_word_is_not_asked_twice(
     "arguments", [{"epoch": 1.5, "step": 1}, {"epoch": 1, "step": "1"}, {"epoch": 1, "step": 2**70}]
 )
 def test_what_is_no_whole_number_is_misuse(tmp_path: Path, arguments: dict[str, Any]) -> None:
-    with pytest.raises(Misuse):
-        Checkpoints(tmp_path).save(torch.nn.Linear(1, 1), **arguments)
+    with Checkpoints(tmp_path) as checkpoints, pytest.raises(Misuse):
+        checkpoints.save(torch.nn.Linear(1, 1), **arguments)
 
 
 def test_closed_checkpoints_take_nothing_more_and_leave_no_memory(
@@ -408,11 +414,8 @@ def test_memory_is_made_at_the_first_step_of_an_optimizer(
     training = Training(64)
     checkpoints = Checkpoints(tmp_path)
     training.step()
-    assert checkpoints._saver._changed.wait_for  # a condition, held by the thread that makes them
     with checkpoints._saver._changed:
-        made = checkpoints._saver._changed.wait_for(
-            lambda: all(slot.stage.size for slot in checkpoints._saver._slots), 10
-        )
+        made = checkpoints._saver._changed.wait_for(lambda: checkpoints.is_prepared, 10)
     assert made
     sizes = [slot.stage.size for slot in checkpoints._saver._slots]
     saved(checkpoints, by_hand, training, 0)
