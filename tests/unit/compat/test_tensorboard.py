@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from exptrack_agent.compat.tensorboard import SummaryWriter, places
 from exptrack_agent.compat.tensorboard.curves import raw_bins
 from exptrack_agent.compat.tensorboard.pictures import as_picture, as_strip
+from tests.support.processes import trainer
 from tests.unit.integrations.reading import Kept, recovered
 
 
@@ -84,6 +87,45 @@ def test_many_scalars_of_many_names_all_arrive_in_order(folder: Path, home: Path
     points = only(home).points
     assert [point.step for point in points] == list(range(40_000))
     assert all(point.value == point.step / 2 for point in points)
+
+
+def test_every_scalar_whose_call_returned_survives_sigkill(home: Path):
+    script = """
+from exptrack_agent.compat.tensorboard import SummaryWriter
+writer = SummaryWriter("runs/killed", autostart=False)
+for step in range(3_000):
+    writer.add_scalar(f"m{step % 3}", step / 2, step)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    process = trainer(script, home)
+    assert process.wait(30) == -signal.SIGKILL
+    process.communicate()
+    run = only(home)
+    assert run.view.status.name == "crashed"
+    assert [(point.step, point.value) for point in run.points] == [(n, n / 2) for n in range(3_000)]
+
+
+def test_a_signal_handler_that_logs_in_between_loses_nothing(folder: Path, home: Path):
+    with SummaryWriter("runs/one") as writer:
+        calls = itertools.count()
+
+        def log_too(_number: int, _frame: object) -> None:
+            writer.add_scalar("handler", 1.0, next(calls))
+
+        before = signal.signal(signal.SIGALRM, log_too)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+            for step in range(20_000):
+                writer.add_scalar("main", 0.5, step)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        handled = next(calls)
+    run = only(home)
+    assert handled > 3
+    assert [step for step, _ in run.series("main")] == list(range(20_000))
+    # sorted: a handler may itself be interrupted before it logs
+    assert sorted(step for step, _ in run.series("handler")) == list(range(handled))
 
 
 def test_the_folder_decides_project_name_and_place(folder: Path, home: Path):
