@@ -153,3 +153,12 @@ def test_the_memory_of_a_trainer_that_is_alive_is_left_alone(tmp_path: Path) -> 
         loaded = other.load()
         assert loaded is not None
         assert loaded["step"] == 1
+
+
+def test_the_example_ends_bit_for_bit_the_same() -> None:
+    example = Path(__file__).parents[3] / "docs" / "examples" / "resume_after_kill.py"
+    found = subprocess.run(
+        [sys.executable, str(example)], capture_output=True, text=True, check=False, timeout=110
+    )
+    assert found.returncode == 0, found.stderr
+    assert "killed by signal 9, then from step 20" in found.stdout
