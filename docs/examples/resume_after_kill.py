@@ -58,8 +58,8 @@ def main() -> None:
         command = [sys.executable, __file__, str(Path(folder, "killed"))]
         killed = subprocess.run([*command, "23"], check=False)
         resumed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    print("never killed,", straight)  # noqa: T201
-    print(f"killed by signal {-killed.returncode}, then", resumed)  # noqa: T201
+    print("never killed,", straight)
+    print(f"killed by signal {-killed.returncode}, then", resumed)
     if straight.split()[-1] != resumed.split()[-1]:
         sys.exit("they differ")
 
@@ -68,4 +68,4 @@ if __name__ == "__main__":
     if len(sys.argv) == 1:
         main()
     else:
-        print(train(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))  # noqa: T201
+        print(train(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None))

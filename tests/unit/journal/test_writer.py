@@ -349,7 +349,7 @@ def test_a_full_disk_does_not_leave_piles_of_segments(files, act):
 
 
 def test_what_cannot_be_removed_is_not_read_either(files):
-    """The directory's sync failed and the name came back in a power cut: an empty segment that costs nothing."""
+    """The sync of the directory failed and the name came back: an empty segment that costs nothing."""
     journal = open_journal(files)
     commit(journal, rows_frame(0))
     files.fail_next("sync")
