@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import exptrack_agent
+from exptrack_agent.settings import ring_root
 
 ROOT = Path(__file__).parents[2]
 
@@ -73,6 +75,8 @@ def run_python(code: str, *options: str, home: Path | None = None) -> str:
             "PATH": "/usr/bin:/bin",
         },
     )
+    if home is not None:
+        shutil.rmtree(ring_root(home), ignore_errors=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

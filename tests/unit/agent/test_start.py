@@ -24,11 +24,13 @@ from tests.unit.agent.boxes import stored
 
 
 @pytest.fixture(autouse=True)
-def _all_finished(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _all_finished(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("EXPTRACK_HOME", str(home))
     yield
     for run in list(start._live):
         run.finish()
+    for other in (tmp_path / "not" / "yet", tmp_path / "file" / "home"):
+        shutil.rmtree(ring_root(other), ignore_errors=True)
 
 
 @pytest.fixture
