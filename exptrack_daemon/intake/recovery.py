@@ -21,9 +21,10 @@ from pathlib import Path
 from exptrack_daemon.errors import JournalNewer
 from exptrack_daemon.home import Home
 from exptrack_daemon.intake.desk import Desk
-from exptrack_proto.codec import pack_frames, split_items
+from exptrack_proto.codec import decode, is_row, pack_frames, split_items
 from exptrack_proto.errors import ProtocolError, UnsupportedVersion
 from exptrack_proto.frame import parse
+from exptrack_proto.records import Loss
 from exptrack_proto.ring import OWNER_LOCK, SUFFIX, RingSegment, read_segment
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _bring_in(desk: Desk, segment: RingSegment) -> tuple[int, bool]:
             "Run %s: a black box holds damaged bytes after item %d: %s.", run_id, len(items), error
         )
     try:
-        _succeed(desk.resync(run_id, stream, segment.first))
+        _succeed(desk.resync(run_id, stream, _first_told(segment, items)))
         known = desk.expected(run_id, stream).next
         missing = items[max(0, known - segment.first) :]
         for data in pack_frames(run_id, stream, max(known, segment.first), missing):
@@ -164,6 +165,16 @@ def _bring_in(desk: Desk, segment: RingSegment) -> tuple[int, bool]:
         logger.error("Run %s: a black box holds damaged bytes: %s.", run_id, error)  # noqa: TRY400
         return 0, False
     return len(missing), is_whole
+
+
+def _first_told(segment: RingSegment, items: list[memoryview]) -> int:
+    """The first sequence that the segment speaks of: a ledger entry tells of those before itself."""
+    if not items or is_row(items[0]):
+        return segment.first
+    data = next(pack_frames(segment.run_id, segment.stream, segment.first, items[:1]))
+    item = decode(parse(data))
+    is_gap = isinstance(item, Loss) and item.last + 1 == segment.first
+    return item.first if isinstance(item, Loss) and is_gap else segment.first
 
 
 def _segment_paths(remains: Remains) -> list[Path]:

@@ -12,7 +12,7 @@ from exptrack_daemon.home import Home
 from exptrack_daemon.intake import recovery
 from exptrack_daemon.intake.recovery import find_remains, has_remains, is_owned, recover
 from exptrack_daemon.journal.segment import fragment, salt_of
-from exptrack_proto.records import Close, Open
+from exptrack_proto.records import Close, Loss, Open
 from exptrack_proto.ring import CELL_VERSION
 from tests.support.desks import RUN, STREAM, make_desk, opened, read_back, rows
 from tests.support.faulty_files import FaultyFiles
@@ -90,6 +90,15 @@ def test_a_segment_that_is_missing_between_two_stands_in_the_ledger(home, ring):
     leave_segment(ring, 2, 20, some_rows(20, 2))
     bring_in(home)
     assert [loss[:2] for loss in read_back(home).losses] == [(5, 19)]
+
+
+def test_what_the_trainer_itself_wrote_into_the_ledger_is_named_once(home, ring):
+    leave_segment(ring, 0, 0, [OPEN, *some_rows(1, 4)])
+    told = packed(Loss(time_ns=1, first=5, last=19, reason="memory and spool were full"))
+    leave_segment(ring, 1, 20, [told, *some_rows(21, 2)])
+    bring_in(home)
+    assert [loss[:2] for loss in read_back(home).losses] == [(5, 19)]
+    assert read_back(home).steps == [*range(1, 5), 21, 22]
 
 
 def test_an_owner_that_lives_is_never_touched(home, ring, spool):
