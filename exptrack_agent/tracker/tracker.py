@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,6 +80,8 @@ class ExperimentTracker:
         self._checkpoints: Any = None
         self._pictures: list[Visualization] = []
         self._state.begin(self.run, dict(seeds or {}))
+        if self.config.model_save_dir is not None and "torch" in sys.modules:
+            self._opened_checkpoints()  # now, so that the first save finds its memory made
 
     # --- the step ---------------------------------------------------------------------------------
 
@@ -107,7 +110,7 @@ class ExperimentTracker:
         Args:
             step: number of the step; None: one more than in the last call (0 at first).
             epoch: number of the epoch, from now on.
-            loss: and the other names: numbers, or 0-d tensors on the CPU; None: not measured.
+            loss: and the other names: numbers, or 0-d tensors; None: not measured.
             accuracy: of this step.
             learning_rate: that this step used.
             gradient_norm: total norm, before clipping.
