@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,10 @@ import pytest
 from exptrack_agent import notices
 from exptrack_daemon.home import Home
 from tests.support.processes import Daemon
+
+with contextlib.suppress(ValueError):  # a worker that does not run tests on its main thread
+    # A job in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
