@@ -30,7 +30,9 @@ demo: setup
 	@$(BIN)/exptrack demo --home .demo
 
 test: check
-	$(BIN)/python -m pytest -n $(WORKERS) -q tests
+	@$(BIN)/python -m pytest -n $(WORKERS) -q tests || { \
+	  echo "What failed beside other tests is tried once more, alone; a failure there is a failure."; \
+	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none tests; }
 
 check: setup
 	$(BIN)/ruff check .
