@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from exptrack_agent.blackbox import make_private_folder
+from exptrack_agent.locks import is_held
 from exptrack_agent.notices import say_once
 
 DAEMON_LOCK = "daemon.lock"
@@ -22,26 +23,12 @@ _PARTS = ("exptrack_daemon", "msgspec", "psutil")
 
 def daemon_is_running(home: Path) -> bool:
     """Whether some process holds the home's daemon lock. Touches nothing."""
-    return _is_held(home / DAEMON_LOCK)
+    return is_held(home / DAEMON_LOCK)
 
 
 def daemon_is_near(home: Path) -> bool:
     """Whether a daemon is running, or being started by an agent: worth waiting for."""
-    return _is_held(home / DAEMON_LOCK) or _is_held(home / _LAUNCH_LOCK)
-
-
-def _is_held(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_held(home / DAEMON_LOCK) or is_held(home / _LAUNCH_LOCK)
 
 
 def ensure_daemon(home: Path) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from exptrack_daemon.home import Home
 from exptrack_daemon.journal.entries import Stream
+from exptrack_proto.ring import OWNER_LOCK
 
-LOCK_NAME = "owner.lock"
 _FLOCK = struct.Struct("hhqqi0q")  # Linux, 64 bit: type, whence, start, length, pid
 
 
@@ -35,7 +35,7 @@ class Liveness:
 
 def is_held(roots: Iterable[Path], stream_id: str) -> bool:
     """Whether another process holds the owner lock of this stream below any of the roots."""
-    return any(_is_locked(root / stream_id / LOCK_NAME) for root in roots)
+    return any(_is_locked(root / stream_id / OWNER_LOCK) for root in roots)
 
 
 def _is_locked(path: Path) -> bool:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exptrack_agent.blackbox import make_private_folder
+from exptrack_agent.locks import is_held
 
 SHARED_MEMORY = Path("/dev/shm")  # memory, and checked to be ours
 OWNER_LOCK = "owner.lock"
@@ -86,17 +87,7 @@ def sweep(target: Path) -> None:
 
 def is_being_written(path: Path) -> bool:
     """Whether a writer is at work in a folder."""
-    try:
-        descriptor = os.open(path / WRITER_LOCK, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_held(path / WRITER_LOCK)
 
 
 def _orphans_in(root: Path, pattern: str) -> Iterator[Path]:
