@@ -81,8 +81,8 @@ class Sink(Protocol):
     def settled(self) -> Settled | None:
         """What has become safe since the last call; None when nothing new.
 
-        Called after each write and about once a second, so it may ask the destination, but must
-        return within a second or so.
+        Called after each write, about once a second, and once more after `close`. It may ask the
+        destination, but must return within a second or so.
 
         Raises:
             SinkUnavailable: as for `write`.
