@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
 
@@ -36,6 +36,10 @@ from exptrack_daemon.store.status import RunStatus, status_of
 from exptrack_daemon.store.tail import Tail, follow
 from exptrack_proto.frame import RUN_ID
 from exptrack_proto.records import Scalar
+
+if TYPE_CHECKING:  # numpy is only loaded once series are asked for
+    from exptrack_daemon.store.scanning import MediaEntry
+    from exptrack_daemon.store.series import Axis, Cells, Metric, Series
 
 DEFAULT_HOME = "~/.exptrack"
 Answer = TypeVar("Answer")
@@ -150,6 +154,52 @@ class HomeReader:
         """Every row of the run exactly once, in journal order."""
         for _, entry in walk_all(self._files, self.home, _id(run)).entries():
             if isinstance(entry, Rows) and (system or entry.stream.role == "trainer"):
+                yield entry
+
+    def metrics(self, run: str | RunView) -> list[Metric]:
+        """The run's metrics, the sampler's after the trainers'."""
+        from exptrack_daemon.store.scanning import metrics_of
+
+        return metrics_of(self._entries(run))
+
+    def series(
+        self, run: str | RunView, names: Sequence[str], *, rank: int = 0, system: bool = False
+    ) -> dict[str, Series]:
+        """All points of the named series of one rank, by name; empty where there are none."""
+        from exptrack_daemon.store.scanning import series_of
+
+        return series_of(self._entries(run), names, rank=rank, system=system)
+
+    def cells(  # noqa: PLR0913 - the window is three numbers
+        self,
+        run: str | RunView,
+        names: Sequence[str],
+        *,
+        width: int,
+        lo: int,
+        hi: int,
+        axis: Axis = "step",
+        rank: int = 0,
+        system: bool = False,
+    ) -> dict[str, Cells]:
+        """The named series between lo and hi on the grid of this width (`series.width_for`), by name."""
+        from exptrack_daemon.store.series import cells_of
+
+        found = self.series(run, names, rank=rank, system=system)
+        return {
+            name: cells_of(series, axis=axis, lo=lo, hi=hi, width=width)
+            for name, series in found.items()
+        }
+
+    def media(self, run: str | RunView) -> Iterator[MediaEntry]:
+        """The run's images, histograms, texts and tables, in journal order."""
+        from exptrack_daemon.store.scanning import media_of
+
+        return media_of(self._entries(run))
+
+    def _entries(self, run: str | RunView) -> Iterator[Entry]:
+        for _, entry in walk_all(self._files, self.home, _id(run)).entries():
+            if entry is not None:
                 yield entry
 
     def tail(

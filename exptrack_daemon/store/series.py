@@ -1,0 +1,149 @@
+"""Series as readers take them: raw points, and cells of a grid that keep every extreme. Pure.
+
+A series is one metric of one rank of a run. Where a later attempt logged again what an earlier one had, the
+earlier attempt's points from the later one's first step on are left out; every point of what remains stands,
+ordered by step and, within a step, as logged.
+
+Cells: a grid of equal power-of-two widths, aligned at 0, so that any two series of one width share their x, a
+live series only changes at its end, and a coarser level is made of whole finer cells. Empty cells are part of
+the grid. NaN and infinities are counted beside the finite statistics and never mixed into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = "np.ndarray[Any, np.dtype[Any]]"
+Axis: TypeAlias = Literal["step", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What there is of one metric of a run, over all ranks and attempts."""
+
+    name: str
+    points: int
+    ranks: tuple[int, ...]
+    first_step: int
+    last_step: int
+    first_ns: int
+    last_ns: int
+    is_system: bool = False
+    """Sampled by the daemon; its steps count samples, not training steps, so align it by time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points of one series, by step. Three arrays of one length."""
+
+    name: str
+    rank: int
+    steps: Array
+    """int64"""
+    times_ns: Array
+    """int64, Unix nanoseconds"""
+    values: Array
+    """float64; integers beyond 2**53 are rounded, true and false are 1 and 0"""
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """One series on a grid: cell i covers x from `x0 + i * width` to just before the next cell's start."""
+
+    x0: int
+    """A multiple of width. Steps, or Unix nanoseconds."""
+    width: int
+    """A power of two."""
+    count: Array
+    """int64: all points in the cell, non-finite ones too"""
+    min: Array
+    """float64, of the finite points; NaN where there is none (so are max, mean and last)"""
+    max: Array
+    mean: Array
+    last: Array
+    """The value of the cell's last finite point."""
+    last_ns: Array
+    """int64: when the cell's last point was logged; 0 where there is none"""
+    nan: Array
+    """int64 counts (so are the infinities')"""
+    pos_inf: Array
+    neg_inf: Array
+
+    def __len__(self) -> int:
+        return len(self.count)
+
+
+def width_for(lo: int, hi: int, cells: int) -> int:
+    """The smallest power of two whose aligned grid covers [lo, hi] with at most `cells` cells (≥ 2)."""
+    width = 1
+    while hi // width - lo // width + 1 > max(2, cells):
+        width *= 2
+    return width
+
+
+def cells_of(series: Series, *, axis: Axis, lo: int, hi: int, width: int) -> Cells:
+    """The series on the grid of this width that covers lo to hi (both included)."""
+    x = series.steps if axis == "step" else series.times_ns
+    first = lo // width
+    n = hi // width - first + 1
+    inside = (x >= first * width) & (x < (first + n) * width)
+    x, times, values = x[inside], series.times_ns[inside], series.values[inside]
+    if axis == "time":
+        order = np.argsort(x, kind="stable")
+        x, times, values = x[order], times[order], values[order]
+    at = x // width - first
+    finite = np.isfinite(values)
+    low, high, mean, last = (np.full(n, np.nan) for _ in range(4))
+    held, good = at[finite], values[finite]
+    counts = np.bincount(held, minlength=n)
+    np.fmin.at(low, held, good)
+    np.fmax.at(high, held, good)
+    np.divide(np.bincount(held, weights=good, minlength=n), counts, out=mean, where=counts > 0)
+    last[held] = good  # of repeated indices numpy keeps the last
+    last_ns = np.zeros(n, np.int64)
+    last_ns[at] = times
+    odd = (
+        np.bincount(at[is_odd(values)], minlength=n)
+        for is_odd in (np.isnan, np.isposinf, np.isneginf)
+    )
+    return Cells(
+        first * width, width, np.bincount(at, minlength=n), low, high, mean, last, last_ns, *odd
+    )
+
+
+def join_attempts(pieces: Sequence[Series]) -> Series:
+    """One series of its attempts, in order: each later one replaces what stood from its first step on."""
+    kept: list[Series] = []
+    until: int | None = None
+    for piece in reversed(pieces):
+        if len(piece) == 0:
+            continue
+        keep = slice(None) if until is None else piece.steps < until
+        kept.append(
+            Series(
+                piece.name, piece.rank, piece.steps[keep], piece.times_ns[keep], piece.values[keep]
+            )
+        )
+        first = int(piece.steps.min())
+        until = first if until is None else min(until, first)
+    kept.reverse()
+    if not kept:
+        return empty(pieces[0].name, pieces[0].rank) if pieces else empty("", 0)
+    steps, times, values = (
+        np.concatenate([getattr(piece, column) for piece in kept])
+        for column in ("steps", "times_ns", "values")
+    )
+    order = np.argsort(steps, kind="stable")
+    return Series(kept[0].name, kept[0].rank, steps[order], times[order], values[order])
+
+
+def empty(name: str, rank: int) -> Series:
+    none = np.empty(0, np.int64)
+    return Series(name, rank, none, none, np.empty(0))
