@@ -1,8 +1,12 @@
 """A file system in memory that keeps apart what is seen and what is durable, with failures on order.
 
-`crash` gives what a power cut leaves: synced bytes and synced names for sure, of the others any part. A sync
-that failed once leaves pages that count as clean but never reached the disk; asking the same file to sync
-again is then a bug of the caller, and raises `SyncedAgain`.
+`crash` gives what a power cut leaves: synced bytes and synced names for sure, of the others any part, in
+any order: sectors of 512 bytes that hold zeros or junk, a file cut anywhere, names that are old, new, both
+or gone. A sync that failed once leaves pages that count as clean but never reached the disk; asking the
+same file to sync again is then a bug of the caller, and raises `SyncedAgain`.
+
+`stop_before` ends the process at one call, as SIGKILL or the power does: that call, and every later one,
+raises `Stopped`. Calls are numbered twice: `log` has those that change something, `trace` has all.
 """
 
 from __future__ import annotations
@@ -10,9 +14,11 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any, Protocol
 
 SECTOR = 512
 RUNS = Path("/home/runs")
@@ -21,6 +27,70 @@ RUNS = Path("/home/runs")
 
 class SyncedAgain(AssertionError):
     """A file was synced after a sync of it had failed."""
+
+
+class Stopped(BaseException):
+    """The process ends here: nothing that it does afterwards reaches the file system."""
+
+
+class Luck(Protocol):
+    """What decides in a power cut; `random.Random` is one."""
+
+    def random(self) -> float:
+        """Below 0.3: a sector is lost. Below 0.5: the folder is there all the same."""
+
+    def randint(self, a: int, b: int, /) -> int:
+        """How much of a file's end is there, from its durable part to all."""
+
+    def choice(self, choices: Sequence[Any], /) -> Any:
+        """Which of two states a name is in, the durable one first; or what a lost sector holds."""
+
+
+class Least:
+    """Nothing that is not durable is there."""
+
+    def random(self) -> float:
+        return 0.999
+
+    def randint(self, a: int, b: int, /) -> int:
+        return a
+
+    def choice(self, choices: Sequence[Any], /) -> Any:
+        return choices[0]
+
+
+class Most:
+    """Everything is there, as after SIGKILL, but for what a failed sync dropped."""
+
+    def random(self) -> float:
+        return 0.4
+
+    def randint(self, a: int, b: int, /) -> int:
+        return b
+
+    def choice(self, choices: Sequence[Any], /) -> Any:
+        return choices[-1]
+
+
+class NamesOnly(Most):
+    """All names are there and the files have their sizes, but what was not synced is zeros."""
+
+    def random(self) -> float:
+        return 0.0
+
+    def choice(self, choices: Sequence[Any], /) -> Any:
+        return choices[-1] if isinstance(choices[-1], Inode | None) else choices[0]
+
+
+class BytesOnly(Most):
+    """All bytes are there, under the old names."""
+
+    def choice(self, choices: Sequence[Any], /) -> Any:
+        return choices[0]
+
+
+_JUNK = (bytes(SECTOR), bytes(SECTOR), Random(512).randbytes(SECTOR))
+"""What a sector holds that was not written: mostly zeros, or what some older file left there."""
 
 
 @dataclass(eq=False)
@@ -33,16 +103,21 @@ class Inode:
     """Sectors that a failed sync dropped."""
     has_failed: bool = False
 
-    def after_crash(self, random: Random) -> Inode:
-        """Any part of what was not synced is gone: cut off, or zeros in its place."""
+    def after_crash(self, random: Luck) -> Inode:
+        """Any part of what was not synced is gone: cut off, or zeros or junk in its place."""
         data = bytearray(self.data)
         kept = random.randint(self.durable, len(data))
         del data[kept:]
         for start in range(self.durable - self.durable % SECTOR, kept, SECTOR):
             begin = max(start, self.durable)
             if start // SECTOR in self.lost or random.random() < 0.3:
-                data[begin : start + SECTOR] = bytes(min(start + SECTOR, kept) - begin)
+                junk = random.choice(_JUNK)
+                data[begin : start + SECTOR] = junk[: min(start + SECTOR, kept) - begin]
         return Inode(data, len(data))
+
+
+STOPPED = -1
+"""In place of an error: the process ends in the middle of this call."""
 
 
 @dataclass
@@ -68,7 +143,13 @@ class MemoryFiles:
         """By number of the changing call, from 0."""
         self.failing: dict[str, Failure] = {}
         """By kind of call: from now on each of them fails."""
+        self.trace: list[str] = []
+        """Every call, those that only look too, in order."""
+        self.faults: dict[int, Failure] = {}
+        """By number of any call, from 0."""
         self.is_dead = False
+        self.is_stopped = False
+        self._stop: tuple[int, float] | None = None
 
     def fail_next(self, act: str, failure: Failure | None = None) -> None:
         """The next call of this kind fails, once."""
@@ -76,10 +157,16 @@ class MemoryFiles:
 
     _once: tuple[str, Failure] | None = None
 
+    def stop_before(self, number: int, part: float = 0.0) -> None:
+        """End the process at the changing call of this number; an append is done in part."""
+        self._stop = (number, part)
+
     # --- Files ----------------------------------------------------------------------------------
 
     def open_append(self, path: Path) -> MemoryFile:
-        if path not in self.seen:
+        if path in self.seen:
+            self._look("open again")
+        else:
             if path.parent not in self.folders:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
             self._change("open")
@@ -88,17 +175,21 @@ class MemoryFiles:
 
     def read(self, path: Path, offset: int = 0, size: int = -1) -> bytes:
         self.calls["read"] += 1
+        self._look("read")
         data = self._inode(path).data
         return bytes(data[offset:] if size < 0 else data[offset : offset + size])
 
     def size(self, path: Path) -> int:
+        self._look("size")
         return len(self._inode(path).data)
 
     def exists(self, path: Path) -> bool:
         return path in self.seen or path in self.folders
 
     def names(self, directory: Path) -> list[str]:
-        return sorted(path.name for path in self.seen if path.parent == directory)
+        self._look("names")
+        start = len(str(directory)) + 1
+        return sorted([str(path)[start:] for path in _inside(self.seen, directory)])
 
     def make_directory(self, path: Path) -> None:
         self._change("make_directory")
@@ -115,19 +206,21 @@ class MemoryFiles:
 
     def sync_directory(self, path: Path) -> None:
         self._change("sync_directory")
-        inside = {name: inode for name, inode in self.seen.items() if name.parent == path}
-        others = {name: inode for name, inode in self.durable.items() if name.parent != path}
-        self.durable = others | inside
+        for name in _inside(self.durable, path):
+            if name not in self.seen:
+                del self.durable[name]
+        for name in _inside(self.seen, path):
+            self.durable[name] = self.seen[name]
         self.durable_folders |= {folder for folder in self.folders if folder.parent == path}
 
     # --- what happens to it ---------------------------------------------------------------------
 
-    def crash(self, random: Random) -> MemoryFiles:
+    def crash(self, random: Luck) -> MemoryFiles:
         """The file system after a power cut."""
         after = MemoryFiles()
         after.folders = {
             folder
-            for folder in self.folders
+            for folder in sorted(self.folders)
             if all(
                 part in self.durable_folders or random.random() < 0.5
                 for part in (folder, *folder.parents)
@@ -135,7 +228,7 @@ class MemoryFiles:
         }
         after.folders = {f for f in after.folders if set(f.parents) <= after.folders}
         after.durable_folders = set(after.folders)
-        for path in {*self.seen, *self.durable}:
+        for path in sorted({*self.seen, *self.durable}):  # one order, so that a seed says all
             choices = [self.durable.get(path)]
             if self.seen.get(path) is not choices[0]:
                 choices.append(self.seen.get(path))
@@ -152,6 +245,27 @@ class MemoryFiles:
         except KeyError:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from None
 
+    def kill(self) -> MemoryFiles:
+        """The file system as the next process finds it when this one is gone; nothing is lost."""
+        after = MemoryFiles()
+        after.seen, after.durable = dict(self.seen), dict(self.durable)
+        after.folders, after.durable_folders = set(self.folders), set(self.durable_folders)
+        self.is_dead = True
+        return after
+
+    def _look(self, act: str) -> None:
+        """Count a call that changes nothing; raise if it is one that fails."""
+        if self.is_stopped:
+            raise Stopped
+        fault = self._fault(act)
+        if fault is not None:
+            raise OSError(fault.error, os.strerror(fault.error))
+
+    def _fault(self, act: str) -> Failure | None:
+        number = len(self.trace)
+        self.trace.append(act)
+        return self.faults.get(number)
+
     def _change(self, act: str) -> Failure | None:
         """Count a call that changes something; raise if it is one that fails."""
         failure = self._failure(act)
@@ -161,13 +275,34 @@ class MemoryFiles:
 
     def _failure(self, act: str) -> Failure | None:
         assert not self.is_dead, "written to after the crash"
+        if self.is_stopped:
+            raise Stopped
         number = len(self.log)
+        if self._stop is not None and self._stop[0] == number:
+            self.is_stopped = True
+            if act != "append":
+                raise Stopped
+            return Failure(STOPPED, self._stop[1])
         self.log.append(act)
         self.calls[act] += 1
+        fault = self._fault(act)
+        if fault is not None:
+            return fault
         if self._once is not None and self._once[0] == act:
             failure, self._once = self._once[1], None
             return failure
         return self.failures.get(number) or self.failing.get(act)
+
+
+def _inside(names: dict[Path, Inode], directory: Path) -> list[Path]:
+    """The names in a directory. By their text: this is what histories spend their time on."""
+    prefix = f"{directory}/"
+    start = len(prefix)
+    return [name for name in names if _is_inside(str(name), prefix, start)]
+
+
+def _is_inside(name: str, prefix: str, start: int) -> bool:
+    return name.startswith(prefix) and name.find("/", start) < 0
 
 
 class MemoryFile:
@@ -189,6 +324,8 @@ class MemoryFile:
             self._inode.data += data
             return
         self._inode.data += data[: int(len(data) * failure.part)]
+        if failure.error == STOPPED:
+            raise Stopped
         raise OSError(failure.error, os.strerror(failure.error))
 
     def sync(self) -> None:
