@@ -9,6 +9,7 @@ from exptrack_daemon.cli import (
     following,
     listing,
     rerun,
+    studio,
     verifying,
     viewing,
 )
@@ -27,12 +28,13 @@ __all__ = [
     "following",
     "listing",
     "rerun",
+    "studio",
     "verifying",
     "viewing",
 ]
 
 _ORDER = (
-    *("runs", "show", "tail", "export", "tensorboard"),
+    *("runs", "show", "tail", "export", "tensorboard", "ui"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

@@ -7,35 +7,21 @@ is nested more than 64 deep is cut off there: "…".
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from exptrack_daemon.store.facts import RunFacts, StreamFacts
 from exptrack_daemon.store.reader import RunView, SinkState
+from exptrack_daemon.store.strict_json import strict
 from exptrack_daemon.store.verify import Verdict
 
-_DEEPEST = 64
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def dumps(document: Any, *, indent: int | None = 2) -> str:
     """Strict JSON in ASCII, so that no terminal is told anything."""
     return json.dumps(strict(document), indent=indent, allow_nan=False)
-
-
-def strict(given: Any, depth: int = 0) -> Any:
-    """What strict JSON can say of the value."""
-    if isinstance(given, float) and not math.isfinite(given):
-        return "NaN" if math.isnan(given) else "Infinity" if given > 0 else "-Infinity"
-    if depth == _DEEPEST:
-        return "…"
-    if isinstance(given, dict):
-        return {str(key): strict(item, depth + 1) for key, item in given.items()}
-    if isinstance(given, list | tuple):
-        return [strict(item, depth + 1) for item in given]
-    return given
 
 
 def iso(time_ns: int) -> str | None:

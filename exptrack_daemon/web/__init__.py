@@ -1,1 +1,1 @@
-"""The web studio: an HTTP API over a home folder, our chart pages, and Gradio beside them, behind one guard."""
+"""The web studio: an HTTP API over a home folder, our pages and Gradio, behind one guard."""

@@ -1,0 +1,43 @@
+"""Reading threads: a few, each with a reader of its own, so that the event loop never waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, TypeAlias, TypeVar
+
+from exptrack_daemon.store.reader import HomeReader, open_home
+
+Answer = TypeVar("Answer")
+Lane: TypeAlias = Literal["quick", "long"]
+
+
+class Readers:
+    """Two lanes, so that what is polled each second never waits behind charts, media or a picture."""
+
+    def __init__(self, home: Path, *, long_threads: int = 3) -> None:
+        self.home = home
+        self._held = threading.local()
+        self._lanes: dict[Lane, ThreadPoolExecutor] = {
+            "quick": ThreadPoolExecutor(1, "studio-quick"),
+            "long": ThreadPoolExecutor(long_threads, "studio-long"),
+        }
+
+    async def ask(self, question: Callable[[HomeReader], Answer], lane: Lane = "quick") -> Answer:
+        """The answer to a question that reads the home, asked in a thread of this lane."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._lanes[lane], self._answer, question)
+
+    def _answer(self, question: Callable[[HomeReader], Answer]) -> Answer:
+        reader: HomeReader | None = getattr(self._held, "reader", None)
+        if reader is None:
+            reader = self._held.reader = open_home(self.home)
+        return question(reader)
+
+    def close(self) -> None:
+        """Take no more questions; those under way end by themselves."""
+        for lane in self._lanes.values():
+            lane.shutdown(wait=False, cancel_futures=True)

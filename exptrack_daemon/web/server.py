@@ -1,0 +1,96 @@
+"""Runs the studio on loopback: binds first, says where, and stops on SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from exptrack_daemon.errors import AlreadyRunning
+from exptrack_daemon.web.app import build_app
+from exptrack_daemon.web.guard import MOST_HEADER_BYTES, TOKEN_PARAMETER, Keys
+from exptrack_daemon.web.state import Studio
+from exptrack_daemon.web.tokens import token_of
+
+HOST = "127.0.0.1"
+"""Never wider: whoever reaches the port only lacks the token."""
+_STOP_WITHIN_S = 3
+_MOST_CONNECTIONS = 256
+
+
+class Address:
+    """Where the server answers."""
+
+    def __init__(self, keys: Keys) -> None:
+        self.plain = f"http://{HOST}:{keys.port}/"
+        self.start = f"{self.plain}?{TOKEN_PARAMETER}={keys.token}"
+
+
+def serve(home: Path, port: int, announce: Callable[[Address], None]) -> None:
+    """Serve the home until told to stop; `announce` is called once the port is ours.
+
+    Raises:
+        AlreadyRunning: the port is taken.
+        HomeUnusable: the home cannot be written (the token is kept there).
+    """
+    with bind(port) as listener:
+        keys = Keys(listener.getsockname()[1], token_of(home))
+        server = _Server(_config(build_app(Studio(home), keys)))
+        announce(Address(keys))
+        asyncio.run(_run(server, listener))
+
+
+def bind(port: int) -> socket.socket:
+    """A listening socket on loopback; port 0: a free one.
+
+    Raises:
+        AlreadyRunning: somebody else listens there.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise AlreadyRunning(
+            f"port {port} cannot be had ({error.strerror}); leave out --port to take a free one"
+        ) from error
+    return listener
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        access_log=False,  # it would hold the token
+        log_level="warning",
+        server_header=False,
+        ws="none",
+        h11_max_incomplete_event_size=2 * MOST_HEADER_BYTES,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        lifespan="on",
+    )
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Ours are set by `_run`: a stop that was asked for is no failure."""
+        yield
+
+
+async def _run(server: _Server, listener: socket.socket) -> None:
+    def stop() -> None:
+        server.force_exit = server.should_exit  # the second time: at once
+        server.should_exit = True
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    await server.serve(sockets=[listener])
