@@ -19,7 +19,7 @@ help:
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml constraints.txt
+$(VENV)/ready: pyproject.toml constraints.txt hatch_build.py exptrack_agent/_pen.c
 	@command -v $(PYTHON) >/dev/null || { echo "exptrack needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (torch is the large part; a minute or two the first time) …"

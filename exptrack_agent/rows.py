@@ -222,9 +222,7 @@ class RowLog:
                 return
             for part in _rows_of(data, step, time_ns):
                 self._place(part, Kind.ROWS)
-                known = self._name_sets.setdefault(tuple(data), _NameSet())
-                self._remembered_bytes += len(part) - len(known.row)
-                known.row = part
+                self._remember_row(tuple(data), part)
 
     def land(self) -> None:
         """Take in the values of accelerators that have landed; never waits. The courier calls it."""
@@ -269,6 +267,7 @@ class RowLog:
     def end(self, last: bytes, reason: str) -> BlackBox | None:
         """Store a last item; from then on nothing is taken. Returns the box, which is the caller's now."""
         with self.lock:
+            self._limit = -1
             self._waiting.append((last, Kind.CLOSE))
             # Not by `_place`: a signal handler may end the run while an item is being placed.
             try:
@@ -503,6 +502,12 @@ class RowLog:
             names = tuple(data)
         self._begin_names(names)
         return data
+
+    def _remember_row(self, names: tuple[str, ...], row: bytes) -> None:
+        """The last row of these names, for `last_values`."""
+        known = self._name_sets.setdefault(names, _NameSet())
+        self._remembered_bytes += len(row) - len(known.row)
+        known.row = row
 
     def _begin_names(self, names: tuple[str, ...]) -> None:
         """Remember these names from now on; forget the oldest when they are many, or much."""

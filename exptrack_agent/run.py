@@ -14,10 +14,10 @@ import msgpack
 
 from exptrack_agent.blackbox import BlackBox
 from exptrack_agent.courier import Courier, Lane, release_courier
+from exptrack_agent.hotpath import HotRowLog
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.launch import daemon_is_near
 from exptrack_agent.notices import say_once
-from exptrack_agent.rows import RowLog
 from exptrack_agent.settings import Mode
 from exptrack_agent.values import clean_text, shown
 from exptrack_proto.frame import Kind
@@ -80,7 +80,7 @@ class Recorded(MutableMapping[str, Any]):
 class Summary(Recorded):
     """The last value of every metric, or what the user set instead."""
 
-    def __init__(self, run: RowLog, tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, run: HotRowLog, tell: Callable[[dict[str, Any]], None]) -> None:
         super().__init__({}, tell)
         self._run = run
         self._seen = -1
@@ -105,7 +105,7 @@ class Summary(Recorded):
         return repr(self._all())
 
 
-class Run(RowLog):
+class Run(HotRowLog):
     """One run (or this rank's part of one). Made by `exptrack_agent.init`.
 
     Attributes:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from exptrack_agent.compat.tensorboard.places import remember, run_options
-from exptrack_agent.compat.tensorboard.scalars import ScalarRun
 from exptrack_agent.errors import ExptrackAgentError
 from exptrack_agent.integrations.items import put_media
 from exptrack_agent.notices import say_once
+from exptrack_agent.run import Run
 from exptrack_agent.start import init
 from exptrack_agent.values import NotScalar, coerce_scalar, is_on_accelerator
 
@@ -23,15 +23,15 @@ class Recorder:
         self.log_dir = log_dir
         self._options = dict(options)
         self._counts: defaultdict[str, int] = defaultdict(int)
-        self._run: ScalarRun | None = None
+        self._run: Run | None = None
         self._log_scalar: Callable[[str, float, int], bool] = _takes_nothing
         self._opened()
 
-    def _opened(self) -> ScalarRun:
+    def _opened(self) -> Run:
         """The run, opened if there is none."""
         if self._run is not None:
             return self._run
-        run = self._run = ScalarRun.of(init(**run_options(self.log_dir, self._options)))
+        run = self._run = init(**run_options(self.log_dir, self._options))
         self._log_scalar = run.log_scalar
         remember(self.log_dir, run.id)
         # the same writer goes on with its own run, whatever stands in the folder by then

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from exptrack_agent.blackbox import BlackBox, Places
+from exptrack_agent.hotpath import HotRowLog
 from exptrack_agent.rows import RowLog
 from exptrack_agent.settings import BoxLimits
 from exptrack_proto.codec import decode, pack_frames, split_items
@@ -32,9 +33,11 @@ def make_box(tmp_path: Path, *, ring: bool = True, spool: bool = True, **limits:
     return BlackBox("a-run", STREAM, places, BoxLimits(**{"keep_free_bytes": 0, **limits}))
 
 
-def make_log(tmp_path: Path, *, strict: bool = False, **limits: int) -> RowLog:
-    """A `RowLog` over such a box."""
-    return RowLog(make_box(tmp_path, **limits), strict=strict)
+def make_log(
+    tmp_path: Path, *, strict: bool = False, kind: type[RowLog] = HotRowLog, **limits: int
+) -> RowLog:
+    """A log of this kind over such a box."""
+    return kind(make_box(tmp_path, **limits), strict=strict)
 
 
 def stored(*folders: Path) -> list[Stored]:

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 from collections import OrderedDict, UserDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 
 import msgpack
@@ -17,15 +18,36 @@ import numpy as np
 import pytest
 
 from exptrack_agent import Image, Misuse, Text
+from exptrack_agent.hotpath import IS_COMPILED, HotRowLog
 from exptrack_agent.rows import MAX_ITEM_BYTES, RowLog, split_row
+from exptrack_agent.scalars import ScalarLog
 from exptrack_proto.frame import Kind
 from exptrack_proto.limits import MAX_ROW_BYTES, MAX_STEP, MIN_STEP
 from exptrack_proto.records import Alert, Row, TextItem
-from tests.unit.agent.boxes import MIB, event, make_log, rows_in, sent, stored, values_in
+from tests.unit.agent import boxes
+from tests.unit.agent.boxes import MIB, event, rows_in, sent, stored, values_in
+
+
+@pytest.fixture(
+    autouse=True,
+    params=[
+        pytest.param(ScalarLog, id="python"),
+        pytest.param(
+            HotRowLog,
+            id="compiled",
+            marks=pytest.mark.skipif(
+                not IS_COMPILED, reason="needs the compiled hot path (a C compiler at install)"
+            ),
+        ),
+    ],
+)
+def make_log(request: pytest.FixtureRequest) -> Callable[..., RowLog]:
+    """Every test here is run with each of the two hot paths."""
+    return partial(boxes.make_log, kind=request.param)
 
 
 @pytest.fixture
-def log(tmp_path) -> RowLog:
+def log(make_log, tmp_path) -> RowLog:
     return make_log(tmp_path, segments=64)
 
 
@@ -288,7 +310,7 @@ def test_a_hundred_thousand_distinct_names_take_bounded_memory(log):
     assert log.rows == 100_000
 
 
-def test_wide_rows_of_ever_new_names_take_bounded_memory(tmp_path):
+def test_wide_rows_of_ever_new_names_take_bounded_memory(make_log, tmp_path):
     log = make_log(tmp_path, segments=64)
     for turn in range(40):
         log.log({f"{turn}/{'name' * 10}/{number}": 1.0 for number in range(9_000)})
@@ -460,7 +482,7 @@ def test_parts_of_a_split_row_fit(log):
         ({"img": Image("no such file")}, None),
     ],
 )
-def test_strict_raises_at_once_and_the_next_row_is_logged(tmp_path, said, data, step):
+def test_strict_raises_at_once_and_the_next_row_is_logged(make_log, tmp_path, said, data, step):
     log = make_log(tmp_path, strict=True)
     with pytest.raises(Misuse):
         log.log(data, step=step)
@@ -469,7 +491,7 @@ def test_strict_raises_at_once_and_the_next_row_is_logged(tmp_path, said, data, 
     assert said.messages == []
 
 
-def test_what_is_kept_is_no_misuse(tmp_path):
+def test_what_is_kept_is_no_misuse(make_log, tmp_path):
     log = make_log(tmp_path, strict=True)
     log.log({"a": float("nan"), "b": 2**70, "": 1, "c": np.float32(1), "../d": None}, step=3.0)
     assert len(rows_in(log)) == 1
@@ -533,7 +555,7 @@ def test_encoding_media_does_not_hold_up_another_thread(log):
     thread.join()
 
 
-def test_pieces_of_two_threads_images_do_not_mix(tmp_path):
+def test_pieces_of_two_threads_images_do_not_mix(make_log, tmp_path):
     log = make_log(tmp_path, burst_segments=64)
     image = Image(np.zeros((1024, 700, 3), np.uint8))
     threads = [
@@ -551,7 +573,7 @@ def test_pieces_of_two_threads_images_do_not_mix(tmp_path):
 # --- handlers, threads ----------------------------------------------------------------------------
 
 
-def test_threads_of_one_run_lose_and_double_nothing(tmp_path):
+def test_threads_of_one_run_lose_and_double_nothing(make_log, tmp_path):
     log = make_log(tmp_path, segments=64, burst_segments=64)
 
     def work(number: int) -> None:
@@ -575,7 +597,7 @@ def test_threads_of_one_run_lose_and_double_nothing(tmp_path):
     assert len(sent(log._box)) == log.sequence
 
 
-def test_a_signal_handler_that_logs_inside_log_loses_and_tears_nothing(tmp_path):
+def test_a_signal_handler_that_logs_inside_log_loses_and_tears_nothing(make_log, tmp_path):
     log = make_log(tmp_path, segment_bytes=MIB, segments=64, burst_segments=128)
     fired = itertools.count()
 
@@ -616,7 +638,7 @@ def test_a_signal_handler_that_logs_inside_log_loses_and_tears_nothing(tmp_path)
     assert [item.sequence for item in stored(log._box._places.ring)] == list(range(log.sequence))
 
 
-def test_an_interrupt_inside_log_leaves_whole_rows_and_a_log_that_goes_on(tmp_path):
+def test_an_interrupt_inside_log_leaves_whole_rows_and_a_log_that_goes_on(make_log, tmp_path):
     log = make_log(tmp_path, segment_bytes=MIB, segments=64, burst_segments=256)
 
     def handler(number: int, frame: object) -> None:
@@ -654,7 +676,9 @@ def test_an_interrupt_inside_log_leaves_whole_rows_and_a_log_that_goes_on(tmp_pa
     assert [item.sequence for item in stored(log._box._places.ring)] == list(range(log.sequence))
 
 
-def test_ending_the_run_in_a_handler_while_an_item_is_placed_keeps_the_close_last(tmp_path):
+def test_ending_the_run_in_a_handler_while_an_item_is_placed_keeps_the_close_last(
+    make_log, tmp_path
+):
     log = make_log(tmp_path, segment_bytes=MIB)
     box = log._box
     turn = box.turn

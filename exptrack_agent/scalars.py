@@ -1,4 +1,4 @@
-"""`add_scalar`'s hot path: one value of one name, half of what `Run.log` with its mapping would cost.
+"""One value of one name: half of what `log` with its mapping would cost, for drop-ins that get one at a time.
 
 A row `[step, time_ns, {name: value}]` of one float has the same bytes for each name but for three numbers, so
 a `struct` per name writes it in one call. What holds for `rows.RowLog.log` holds here: the bytes are stored
@@ -13,7 +13,8 @@ from time import time_ns
 
 import msgpack
 
-from exptrack_agent.run import Run
+from exptrack_agent.blackbox import BlackBox
+from exptrack_agent.rows import RowLog
 from exptrack_proto.limits import MAX_NAME_CHARS
 from exptrack_proto.ring import CELL_HEAD
 
@@ -25,22 +26,12 @@ _NUMBERS_BYTES = 2 + 8 + 1 + 8 + 8
 _Pack = Callable[[bytes, int, int, int, bytes, float], bytes]
 
 
-class ScalarRun(Run):
-    """A `Run` that can also log one value of one name."""
+class ScalarLog(RowLog):
+    """A `RowLog` that can also log one value of one name."""
 
-    _shapes: dict[str, tuple[_Pack, bytes, int]]
-
-    @classmethod
-    def of(cls, run: Run) -> ScalarRun:
-        """The run itself, which from now on can do this too."""
-        run.__class__ = cls
-        assert isinstance(run, cls)
-        run.forget_names()
-        return run
-
-    def forget_names(self) -> None:
-        """Learn anew how rows are written."""
-        self._shapes = {}
+    def __init__(self, box: BlackBox | None, *, strict: bool) -> None:
+        super().__init__(box, strict=strict)
+        self._shapes: dict[str, tuple[_Pack, bytes, int]] = {}
 
     def log_scalar(self, name: str, value: float, step: int) -> bool:
         """Append one row; False when it has to go the long way, through `log`."""

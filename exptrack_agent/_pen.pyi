@@ -1,0 +1,6 @@
+from collections.abc import Mapping
+from typing import Any
+
+class Pen:
+    def log(self, data: Mapping[str, Any], step: int | None = None) -> None: ...
+    def log_scalar(self, name: str, value: float, step: int) -> bool: ...
