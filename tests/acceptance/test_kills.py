@@ -41,11 +41,11 @@ print(step, worst, run.stats()["dropped"])
 """
 
 
-@pytest.mark.parametrize("rows", [1, 5_000])
+@pytest.mark.parametrize(("rows", "pure"), [(1, "0"), (5_000, "0"), (5_000, "1")])
 def test_a_trainer_killed_right_after_its_last_log_loses_nothing(
-    daemon: Daemon, tmp_path: Path, rows: int
+    daemon: Daemon, tmp_path: Path, rows: int, pure: str
 ) -> None:
-    victim = trainer(KILL_SELF, daemon.home, str(rows))
+    victim = trainer(KILL_SELF, daemon.home, str(rows), EXPTRACK_PURE=pure)
     victim.communicate(timeout=30)
     assert victim.returncode == -signal.SIGKILL
 
