@@ -77,7 +77,8 @@ class OsFiles:
 
     def names(self, directory: Path) -> list[str]:
         try:
-            return sorted(entry.name for entry in directory.iterdir())
+            with os.scandir(directory) as entries:
+                return sorted(entry.name for entry in entries)
         except FileNotFoundError:
             return []
 

@@ -4,6 +4,8 @@ HOME/
   daemon.json  daemon.toml  daemon.log  daemon.lock   who is running, with which settings
   intake.lock  locks/  live.json  sinks.json          which process does what, for whom
   catalog.sqlite                                      what readers list
+  annotations.sqlite                                  what people wrote about runs afterwards: a truth too
+  trash/                                              runs that were removed, until the trash is emptied
   runs/RUN_ID/journal/NNNNNNNN.seg                    the truth
   runs/RUN_ID/sinks/SINK.json                         that sink's cursor and state
   runs/RUN_ID/sinks/SINK.dead/                        its dead letters
@@ -69,6 +71,14 @@ class Home:
     @property
     def catalog(self) -> Path:
         return self.path / "catalog.sqlite"
+
+    @property
+    def annotations(self) -> Path:
+        return self.path / "annotations.sqlite"
+
+    @property
+    def trash(self) -> Path:
+        return self.path / "trash"
 
     @property
     def runs(self) -> Path:

@@ -74,6 +74,8 @@ CREATE TABLE artifacts (
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 """
+_BY_NAME = "CREATE INDEX IF NOT EXISTS summary_by_name ON summary (name, run, kind, value)"
+"""One metric of all runs, for the run list; an older catalogue gets it when it is next written."""
 
 
 class CatalogNewer(ExptrackError):
@@ -101,6 +103,7 @@ def open_writing(home: Home) -> tuple[sqlite3.Connection, bool]:
         connection.execute("PRAGMA synchronous=NORMAL")
         if version == 0:
             _create(connection)
+        connection.execute(_BY_NAME)
     except BaseException:
         connection.close()
         raise

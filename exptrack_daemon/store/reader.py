@@ -9,50 +9,52 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from exptrack_daemon.errors import HomeUnusable, JournalNewer
-from exptrack_daemon.files import Files, OsFiles
+from exptrack_daemon.clock import SystemClock
+from exptrack_daemon.errors import HomeUnusable, JournalNewer, RunNotFound
+from exptrack_daemon.files import Files
 from exptrack_daemon.home import Home
-from exptrack_daemon.journal.cursor import CURSOR_VERSION, Cursor
-from exptrack_daemon.journal.entries import Entry, Rows, RunInfo, Stream
+from exptrack_daemon.journal.cursor import Cursor
+from exptrack_daemon.journal.entries import Entry, RunInfo, Stream
+from exptrack_daemon.live import read_live
+from exptrack_daemon.store.annotations import (
+    Annotation,
+    AnnotationsUnusable,
+    Edit,
+    edit_annotation,
+    read_annotations,
+)
 from exptrack_daemon.store.catalog import CatalogDamaged, CatalogNewer, consult
 from exptrack_daemon.store.catalog_rows import list_names, load, load_all
+from exptrack_daemon.store.door import Point, PointsDoor
 from exptrack_daemon.store.facts import LedgerEntry, RunFacts, fresh
+from exptrack_daemon.store.filters import parse_filter
 from exptrack_daemon.store.finding import choose
 from exptrack_daemon.store.journals import (
     first_info,
     fold_tail,
-    walk_all,
     walk_last_rows,
 )
 from exptrack_daemon.store.liveness import Liveness
+from exptrack_daemon.store.run_list import (
+    ColumnNames,
+    Question,
+    RunPage,
+    count_names,
+    list_runs,
+)
 from exptrack_daemon.store.status import RunStatus, status_of
 from exptrack_daemon.store.tail import Tail, follow
 from exptrack_proto.frame import RUN_ID
-from exptrack_proto.records import Scalar
 
-if TYPE_CHECKING:  # numpy is only loaded once series are asked for
-    from exptrack_daemon.store.scanning import MediaEntry
-    from exptrack_daemon.store.series import Axis, Cells, Metric, Series
+__all__ = ["HomeReader", "Point", "RunView", "SinkState", "locate", "open_home"]
 
 DEFAULT_HOME = "~/.exptrack"
 Answer = TypeVar("Answer")
-
-
-class Point(NamedTuple):
-    """One value of one metric."""
-
-    name: str
-    step: int
-    time_ns: int
-    value: Scalar
-    rank: int
 
 
 @dataclass(slots=True)
@@ -63,10 +65,18 @@ class RunView:
     status: RunStatus
     problems: list[str] = field(default_factory=list)
     """What of the journal could not be read."""
+    annotation: Annotation | None = None
+    """What people changed afterwards."""
 
     @property
     def id(self) -> str:
         return self.facts.run.run_id
+
+    @property
+    def run(self) -> RunInfo:
+        """What the run is called now; `facts.run` is what it was begun as (folders are called so)."""
+        run = self.facts.run
+        return run if self.annotation is None else self.annotation.over(run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +114,40 @@ def locate(home: Path | str | None) -> Path:
     return Path(chosen).expanduser().resolve()
 
 
-class HomeReader:
-    """What stands in one home folder. Holds no state but the notices about what could not be used."""
+class HomeReader(PointsDoor):
+    """What stands in one home folder.
+
+    Holds no state but notices about what could not be used, and what of the journals is in no part yet.
+    """
 
     def __init__(self, home: Home, files: Files | None = None) -> None:
-        self.home = home
-        self.notices: list[str] = []
-        self._files = files or OsFiles()
+        super().__init__(home, files)
         self._liveness = Liveness(home)
 
     def run_ids(self) -> list[str]:
         """The runs that have a journal."""
-        names = self._files.names(self.home.runs)
-        return [
-            name
-            for name in names
-            if RUN_ID.fullmatch(name) and self._files.exists(self.home.journal(name))
-        ]
+        return [name for name in self.folders() if self.has_journal(name)]
+
+    def folders(self) -> list[str]:
+        """The folders that may be runs; without looking whether each has a journal."""
+        return [name for name in self._files.names(self.home.runs) if RUN_ID.fullmatch(name)]
+
+    def has_journal(self, run_id: str) -> bool:
+        return self._files.exists(self.home.journal(run_id))
+
+    def live_runs(self) -> set[str]:
+        """The runs that trainers are writing, as the daemon last said."""
+        return {live.run_id for live in read_live(self._files, self.home.live)}
 
     def runs(self, *, values: bool = False) -> list[RunView]:
         """All runs, newest first; with `values` also their summaries, ledgers and other lists."""
-        loaded = self._ask(lambda catalog: load_all(catalog, values=values)) or []
+        loaded = self.ask(lambda catalog: load_all(catalog, values=values)) or []
         known = {facts.run.run_id: facts for facts in loaded}
-        views = [self._view(known.get(run_id) or fresh(run_id)) for run_id in self.run_ids()]
+        notes = self.annotations()
+        views = [
+            self._view(known.get(run_id) or fresh(run_id), notes.get(run_id))
+            for run_id in self.run_ids()
+        ]
         return sorted(views, key=lambda view: (-view.facts.run.created_ns, view.id))
 
     def find(self, text: str) -> RunView:
@@ -135,72 +156,85 @@ class HomeReader:
         Raises:
             RunNotFound: none fits, or more than one.
         """
-        return self.view(choose(text, self._infos(), self.home.path))
+        return self.view(choose(text, self.infos(), self.home.path))
 
     def view(self, run_id: str) -> RunView:
         """One run, whole."""
-        return self._view(self._ask(lambda catalog: load(catalog, run_id)) or fresh(run_id))
+        facts = self.ask(lambda catalog: load(catalog, run_id)) or fresh(run_id)
+        return self._view(facts, self.annotations().get(run_id))
 
-    def points(self, run: str | RunView, *, system: bool = False) -> Iterator[Point]:
-        """Every value of the run exactly once, in journal order; with `system` also the sampler's."""
-        for entry in self.rows(run, system=system):
-            rank = entry.stream.rank
-            for row in entry.rows:
-                step, time_ns = row.step, row.time_ns
-                for name, value in row.values.items():
-                    yield Point(name, step, time_ns, value, rank)
+    def views(self, run_ids: Sequence[str]) -> list[RunView]:
+        """These runs, whole, as far as they have a journal."""
+        there = [run_id for run_id in run_ids if self.has_journal(run_id)]
+        if not there:
+            return []
+        loaded = self.ask(lambda catalog: [load(catalog, run_id) for run_id in there]) or []
+        known = {facts.run.run_id: facts for facts in loaded if facts is not None}
+        notes = self.annotations()
+        return [self._view(known.get(run) or fresh(run), notes.get(run)) for run in there]
 
-    def rows(self, run: str | RunView, *, system: bool = False) -> Iterator[Rows]:
-        """Every row of the run exactly once, in journal order."""
-        for _, entry in walk_all(self._files, self.home, _id(run)).entries():
-            if isinstance(entry, Rows) and (system or entry.stream.role == "trainer"):
-                yield entry
-
-    def metrics(self, run: str | RunView) -> list[Metric]:
-        """The run's metrics, the sampler's after the trainers'."""
-        from exptrack_daemon.store.scanning import metrics_of
-
-        return metrics_of(self._entries(run))
-
-    def series(
-        self, run: str | RunView, names: Sequence[str], *, rank: int = 0, system: bool = False
-    ) -> dict[str, Series]:
-        """All points of the named series of one rank, by name; empty where there are none."""
-        from exptrack_daemon.store.scanning import series_of
-
-        return series_of(self._entries(run), names, rank=rank, system=system)
-
-    def cells(  # noqa: PLR0913 - the window is three numbers
+    def query(
         self,
-        run: str | RunView,
-        names: Sequence[str],
+        filter: str = "",  # noqa: A002 - what everybody calls it
+        sort: str = "-created",
+        columns: Sequence[str] = (),
         *,
-        width: int,
-        lo: int,
-        hi: int,
-        axis: Axis = "step",
-        rank: int = 0,
-        system: bool = False,
-    ) -> dict[str, Cells]:
-        """The named series between lo and hi on the grid of this width (`series.width_for`), by name."""
-        from exptrack_daemon.store.series import cells_of
+        limit: int | None = None,
+        offset: int = 0,
+    ) -> RunPage:
+        """One page of the runs that fit a filter, as `filters` reads it.
 
-        found = self.series(run, names, rank=rank, system=system)
-        return {
-            name: cells_of(series, axis=axis, lo=lo, hi=hi, width=width)
-            for name, series in found.items()
-        }
+        `sort` holds names, separated by commas; `-` before one: largest first. `columns` are names of last
+        values, `config.KEY`, or fields; the page has their values by name.
 
-    def media(self, run: str | RunView) -> Iterator[MediaEntry]:
-        """The run's images, histograms, texts and tables, in journal order."""
-        from exptrack_daemon.store.scanning import media_of
+        Raises:
+            FilterError: the filter can't be read.
+        """
+        question = Question.of(parse_filter(filter), sort, columns)
+        now_ns = SystemClock().now_ns()
+        return list_runs(self, question, limit=limit, offset=offset, now_ns=now_ns)
 
-        return media_of(self._entries(run))
+    def column_names(self) -> ColumnNames:
+        """The names of last values and keys of configs, and how many runs have each."""
+        return count_names(self)
 
-    def _entries(self, run: str | RunView) -> Iterator[Entry]:
-        for _, entry in walk_all(self._files, self.home, _id(run)).entries():
-            if entry is not None:
-                yield entry
+    def annotations(self) -> Mapping[str, Annotation]:
+        """What people changed about runs afterwards, by run; empty, and a notice, when it can't be read."""
+        try:
+            return read_annotations(self.home.annotations)
+        except AnnotationsUnusable as error:
+            self._note(f"changed names, tags and notes are not shown: {error}")
+            return {}
+
+    def annotate(
+        self,
+        run_id: str,
+        *,
+        name: str | None = None,
+        add_tags: Sequence[str] = (),
+        remove_tags: Sequence[str] = (),
+        notes: str | None = None,
+        archived: bool | None = None,
+    ) -> RunInfo:
+        """Change what a run is called, durably; what is None stays. The name "" is the run's own again.
+
+        Raises:
+            RunNotFound: there is no such run (an id, not a name).
+            AnnotationWrong: a text is too long, or no text.
+            AnnotationsUnusable: the file can't be written, or a newer exptrack wrote it.
+        """
+        edit = Edit(
+            name=name,
+            add_tags=tuple(add_tags),
+            remove_tags=tuple(remove_tags),
+            notes=notes,
+            archived=archived,
+        )
+        if not RUN_ID.fullmatch(run_id) or not self.has_journal(run_id):
+            raise RunNotFound(f"there is no run {run_id!r} in {self.home.path}")
+        now_ns = SystemClock().now_ns()
+        annotation = edit_annotation(self.home.annotations, run_id, edit, now_ns)
+        return annotation.over(self._info(run_id))
 
     def tail(
         self,
@@ -242,16 +276,6 @@ class HomeReader:
         """What was dropped, exactly."""
         return run.facts.ledger
 
-    def cursor(self, run_id: str, sink: str) -> Cursor | None:
-        """A sink's cursor as it stands; None when it cannot be read."""
-        try:
-            cursor = msgspec.json.decode(
-                self._files.read(self.home.cursor(run_id, sink)), type=Cursor
-            )
-        except (OSError, msgspec.DecodeError):
-            return None
-        return cursor if cursor.version <= CURSOR_VERSION else None
-
     def _sink_state(self, run_id: str, name: str, total: int) -> SinkState:
         cursor = self.cursor(run_id, name)
         if cursor is None:
@@ -268,36 +292,46 @@ class HomeReader:
             cursor.updated_ns,
         )
 
-    def _view(self, facts: RunFacts) -> RunView:
+    def _view(self, facts: RunFacts, annotation: Annotation | None = None) -> RunView:
         try:
             problems = fold_tail(self._files, self.home, facts)
         except JournalNewer as error:
-            return RunView(facts, RunStatus("unreadable", str(error)), [str(error)])
+            status = RunStatus("unreadable", str(error))
+            return RunView(facts, status, [str(error)], annotation)
         except OSError as error:
             reason = f"its journal cannot be read: {error.strerror}"
-            return RunView(facts, RunStatus("unreadable", reason), [reason])
-        return RunView(facts, self.status(facts), problems)
+            return RunView(facts, RunStatus("unreadable", reason), [reason], annotation)
+        return RunView(facts, self.status(facts), problems, annotation)
 
-    def _infos(self) -> list[RunInfo]:
-        """What each run is, without folding anything."""
-        known = self._ask(list_names) or {}
+    def infos(self) -> list[RunInfo]:
+        """What each run is called now, without folding anything."""
+        known = self.ask(list_names) or {}
+        notes = self.annotations()
         infos = []
-        for run_id in self.run_ids():
-            try:
-                info = known.get(run_id) or first_info(self._files, self.home, run_id)
-            except (JournalNewer, OSError):
-                info = fresh(run_id).run
-            infos.append(info)
+        for run_id in self.folders():
+            info = known.get(run_id)
+            if info is None and self.has_journal(run_id):
+                info = self._first_info(run_id)
+            if info is not None:
+                infos.append(notes[run_id].over(info) if run_id in notes else info)
         return infos
 
-    def _ask(self, question: Callable[[sqlite3.Connection], Answer | None]) -> Answer | None:
+    def _info(self, run_id: str) -> RunInfo:
+        facts = self.ask(lambda catalog: load(catalog, run_id))
+        return self._first_info(run_id) if facts is None else facts.run
+
+    def _first_info(self, run_id: str) -> RunInfo:
+        try:
+            return first_info(self._files, self.home, run_id)
+        except (JournalNewer, OSError):
+            return fresh(run_id).run
+
+    def ask(self, question: Callable[[sqlite3.Connection], Answer | None]) -> Answer | None:
         """What the catalogue says; None, and a notice, when it can't be used."""
         try:
             return consult(self.home, question)
         except (CatalogNewer, CatalogDamaged, sqlite3.DatabaseError) as error:
-            notice = f"the catalogue is not used, the journals are read instead: {error}"
-            if notice not in self.notices:
-                self.notices.append(notice)
+            self._note(f"the catalogue is not used, the journals are read instead: {error}")
             return None
 
 
