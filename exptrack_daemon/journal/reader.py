@@ -148,10 +148,10 @@ class JournalReader:
             self._read_segment(place.number, end, max(1, max_bytes), reading)
             if reading.frames or reading.next != here:
                 continue
-            if successor is None:
-                break
             if place.header is None and here.offset == 0:
                 reading.flaws.append(_flaw_at(here, "the segment has no header"))
+            if successor is None:
+                break
             self._step_over(successor, end, reading)
         return reading
 

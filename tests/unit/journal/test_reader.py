@@ -255,3 +255,15 @@ def test_a_header_is_none_where_there_is_none(files):
     data_of(files, 3)[:] = fragment(b"?", 0, salt_of(RUN, 3))
     assert [read_header(files, DIRECTORY, RUN, number) for number in (1, 2, 3)] == [None] * 3
     assert segment_numbers(files, DIRECTORY) == [1, 2, 3]
+
+
+def test_a_newest_segment_without_its_header_is_told():
+    """It gets its name when its header is durable: this is rot, and acknowledged frames may have stood there."""
+    files = MemoryFiles()
+    commit(open_journal(files), rows_frame(0))
+    commit(open_journal(files), rows_frame(1))
+    data = files.seen[segment_path(DIRECTORY, 2)].data
+    data[:] = bytes(len(data))
+    found, flaws, _ = read_found(files)
+    assert [bytes(item.frame) for item in found] == [rows_frame(0)]
+    assert [(flaw.segment, flaw.reason) for flaw in flaws] == [(2, "the segment has no header")]
