@@ -1,7 +1,7 @@
 """What does the tracker's step cost, against `run.log` of the same ten values; and a picture of many steps?
 
 The step's calls take turns in blocks of 200 with the daemon running; the timer is in every number. The ratio
-is of the medians of one repeat. The picture is drawn from lines of ten million points, made up on the way.
+is of the medians of one repeat. The picture is drawn from cells of ten million points, made up beforehand.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import numpy as np
 from benchmarks.harness import Plan, main
 from benchmarks.homes import run_workload, running_daemon
 from benchmarks.results import Goal, Report
-from exptrack_daemon.plots.picture import png_of
-from exptrack_daemon.plots.reading import PANELS
-from exptrack_daemon.plots.thinning import Line, Thinner
+from exptrack_daemon.plots.curves import CELLS, Curve, of_cells
+from exptrack_daemon.plots.look import file_of, styled
+from exptrack_daemon.plots.options import Options
+from exptrack_daemon.plots.reading import as_steps
+from exptrack_daemon.plots.training import PANELS, Training, draw
+from exptrack_daemon.store.series import Series, cells_of, width_for
 
 QUESTION = "What does the tracker's step cost?"
 STEP, PLAIN, RATIO = "log_training_step: p50", "run.log: p50", "log_training_step against run.log"
@@ -41,24 +44,28 @@ def run(plan: Plan, report: Report) -> None:
 
 def picture(plan: Plan, report: Report, points: int) -> None:
     plan.say(f"a picture of {points:,} steps")
+    random = np.random.default_rng(0)
+    steps = np.arange(points)
+    series = [Series("x", 0, steps, steps, random.standard_normal(points)) for _ in PANELS]
     began = time.perf_counter()
     lines = {
-        key: (names[0], thinned(points, seed)) for seed, (key, names) in enumerate(PANELS.items())
+        key: (names[0], thinned(one))
+        for one, (key, names) in zip(series, PANELS.items(), strict=True)
     }
     thinned_at = time.perf_counter()
-    png_of(lines, "bench / picture", f"{points:,} steps")
+    with styled("light") as look:
+        data = Training("bench / picture", f"{points:,} steps", lines)
+        file_of(draw(data, look, Options()), "png", 110)
     report.add(f"thinning 5 × {points:,} points", "s", thinned_at - began)
     report.add("drawing", "s", time.perf_counter() - thinned_at)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     report.add("peak memory of it all", "MiB", peak_kib / 1024)
 
 
-def thinned(points: int, seed: int) -> Line:
-    thinner, random = Thinner(), np.random.default_rng(seed)
-    for first in range(0, points, 20_000):
-        steps = np.arange(first, min(first + 20_000, points))
-        thinner.add(steps, random.standard_normal(len(steps)))
-    return thinner.line()
+def thinned(series: Series) -> Curve:
+    lo, hi = 0, len(series) - 1
+    cells = cells_of(series, axis="step", lo=lo, hi=hi, width=width_for(lo, hi, CELLS))
+    return of_cells(cells, lo, hi, as_steps)
 
 
 if __name__ == "__main__":
