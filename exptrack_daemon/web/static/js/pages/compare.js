@@ -1,0 +1,151 @@
+/** Runs beside each other: what differs in their configs, what they reached, curves and images. */
+
+import { api } from "../api.js";
+import { Board } from "../charts/board.js";
+import { mediaSection } from "../charts/media.js";
+import { swatch } from "../charts/swatch.js";
+import { fill, h } from "../dom.js";
+import { statusBadge } from "../parts/badges.js";
+import { box } from "../parts/box.js";
+import { flatRows } from "../parts/flat.js";
+import { menu, tickList } from "../parts/menu.js";
+import { grouped, spread } from "../pure/seeds.js";
+import { counted, number, value } from "../pure/format.js";
+import { compareNames } from "../pure/metrics.js";
+import { formatRoute, idsOf } from "../pure/route.js";
+import { findRuns, namesOf } from "../runs/known.js";
+
+const MOST_COLUMNS = 40;
+const FIRST_CURVES = 6;
+const FIRST_METRICS = 30;
+
+/** @type {(main: HTMLElement, route: any, shell: any) => () => void} */
+export function comparePage(main, route, shell) {
+  const ids = idsOf(route.params.runs);
+  const content = h("div");
+  let board = null;
+  let stopHearing = () => {};
+  fill(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("span", { class: "row actions" }, chooser(ids, shell), ids.length > 0 && h("a", { class: "button", href: formatRoute("charts", { runs: ids.join(",") }) }, "Charts of these"))), content);
+  start().catch((error) => shell.say(error, content));
+
+  async function start() {
+    const { runs, missing } = await findRuns(ids.slice(0, MOST_COLUMNS));
+    if (runs.length < 2) {
+      fill(content, h("div", { class: "empty" }, h("h2", {}, runs.length ? "One run is nothing to compare" : "Choose runs to compare"), h("p", {}, "Tick two or more on the ", h("a", { href: "#/runs" }, "Runs page"), ", or choose them above.")));
+      return;
+    }
+    const details = (await Promise.allSettled(runs.map((run) => api.run(run.id)))).map((result, index) => result.value ?? runs[index]);
+    const compared = await api.compare(runs.map(({ id }) => id)).catch(() => null);
+    const names = namesOf(runs);
+    const curves = h("div");
+    const media = h("div");
+    const words = [];
+    if (missing.length) words.push(`${counted(missing.length, "run")} of the address ${missing.length === 1 ? "is" : "are"} not here any more.`);
+    if (ids.length > MOST_COLUMNS) words.push(`The first ${MOST_COLUMNS} of ${ids.length} runs.`);
+    fill(content, words.length > 0 && h("p", { class: "muted" }, words.join(" ")), valuesBox(details, names, compared), seedsBox(details), configBox(details, names), h("h2", { class: "group" }, "Curves"), curves, media);
+    await drawCurves(curves, runs, names);
+    await mediaSection(media, runs);
+  }
+
+  async function drawCurves(host, runs, names) {
+    const { metrics } = await api.metrics(runs.map(({ id }) => id));
+    const shared = metrics.filter(({ is_system: isSystem, runs: holders, points }) => !isSystem && holders > 1 && points > holders);
+    const first = shared.filter(({ name }) => !name.startsWith("exptrack/")).slice(0, FIRST_CURVES);
+    if (!first.length) {
+      fill(host, h("p", { class: "empty" }, "These runs have no metric in common."));
+      return;
+    }
+    const state = { x: "step", zoom: null, smoothing: 0, isLog: false, isRobust: true, hidden: new Set() };
+    const order = new Map(runs.map(({ id }, index) => [id, index]));
+    board = new Board(host, { state, order, names, point() {}, zoomed: () => board.look(runs.map(({ id }) => id)), toggle() {} });
+    board.look(runs.map(({ id }) => id));
+    board.set([{ name: `Common metrics${shared.length > first.length ? ` (${first.length} of ${shared.length}: see Charts for all)` : ""}`, items: first, isOpen: true }]);
+    stopHearing = shell.live.listen((changed) => board.refresh(changed, () => 0));
+  }
+
+  return () => {
+    stopHearing();
+    board?.close();
+  };
+}
+
+function chooser(ids, shell) {
+  return menu("Choose runs", async (panel, close) => {
+    const { runs } = await api.runs({ limit: 100, sort: "-created" });
+    const labels = new Map(runs.map((run) => [`${run.name || run.id} · ${run.id.slice(-6)}`, run]));
+    const ticked = new Set(ids);
+    tickList(panel, {
+      names: [...labels].map(([name, run]) => ({ name, note: run.project })), ticked: new Set([...labels].filter(([, { id }]) => ticked.has(id)).map(([label]) => label)), words: "No runs yet.",
+      change: (label, isOn) => (isOn ? ticked.add(labels.get(label).id) : ticked.delete(labels.get(label).id)),
+    });
+    panel.append(h("button", { type: "button", class: "primary", on: { click: () => { close(); shell.go("compare", { runs: [...ticked].join(",") }); } } }, "Compare these"));
+  });
+}
+
+function runHeads(runs, names) {
+  return runs.map((run, index) => h("th", { scope: "col", class: "runhead" }, swatch(index), " ", h("a", { href: formatRoute("run", {}, run.id) }, names.get(run.id)), h("br"), statusBadge(run.status)));
+}
+
+/** Final values and, where the server tells, the best ones; the best of a row stands out. */
+function valuesBox(runs, names, compared) {
+  const metrics = [...new Set(runs.flatMap((run) => flatRows(run.summary).map(([name]) => name)))].filter((name) => !name.startsWith("exptrack/")).sort(compareNames);
+  const finals = runs.map((run) => new Map(flatRows(run.summary)));
+  const best = bestOf(compared);
+  const rows = metrics.slice(0, FIRST_METRICS).map((name) => {
+    const values = finals.map((of) => of.get(name));
+    const winner = winnerOf(name, values);
+    return h("tr", {}, h("th", { scope: "row" }, name), values.map((given, index) => {
+      const top = best(name, runs[index].id);
+      return h("td", { class: `number${index === winner ? " winner" : ""}` }, value(given), top !== null && h("small", { class: "best" }, `best ${value(top)}`));
+    }));
+  });
+  const rest = metrics.length > FIRST_METRICS ? h("p", { class: "muted" }, `${metrics.length - FIRST_METRICS} more metrics: see each run’s page.`) : null;
+  return box("Final values", wideTable("Final values", ["Metric"], runHeads(runs, names), rows, "No values yet."), rest);
+}
+
+/** Best values by metric and run, in either shape that the API may give; null where it says nothing. */
+function bestOf(compared) {
+  const held = compared?.values ?? compared?.metrics ?? [];
+  const byName = Array.isArray(held) ? new Map(held.map((one) => [one.name, one])) : new Map(Object.entries(held));
+  return (name, id) => byName.get(name)?.best?.[id] ?? null;
+}
+
+/** Less is better for losses and errors, more for accuracies; for anything else nobody wins. */
+function winnerOf(name, values) {
+  const way = /loss|error|perplexity|mse|mae|rmse|latency/i.test(name) ? -1 : /acc|f1|auc|bleu|reward|score|recall|precision|iou/i.test(name) ? 1 : 0;
+  let winner = -1;
+  if (!way) return winner;
+  values.forEach((given, index) => {
+    if (typeof given === "number" && (winner < 0 || (given - values[winner]) * way > 0)) winner = index;
+  });
+  return values.filter((given) => typeof given === "number").length > 1 ? winner : -1;
+}
+
+/** Runs that differ in their seed only, as mean ± standard deviation. */
+function seedsBox(runs) {
+  const groups = grouped(runs.map((run) => ({ ...run, flat: flatRows(run.config) })));
+  if (!groups.some(({ runs: members }) => members.length > 1)) return null;
+  const metrics = [...new Set(runs.flatMap((run) => Object.keys(run.summary ?? {})))].filter((name) => !name.startsWith("exptrack/")).sort(compareNames).slice(0, FIRST_METRICS);
+  const heads = groups.map(({ label, runs: members }) => h("th", { scope: "col", class: "runhead" }, label, h("br"), h("small", {}, counted(members.length, "seed"))));
+  const rows = metrics.map((name) => h("tr", {}, h("th", { scope: "row" }, name), groups.map(({ runs: members }) => {
+    const found = spread(members.map((run) => run.summary?.[name]));
+    return h("td", { class: "number" }, found ? `${number(found.mean)} ± ${number(found.deviation)}` : "–");
+  })));
+  return box("Over seeds", wideTable("Over seeds", ["Metric"], heads, rows, ""));
+}
+
+function configBox(runs, names) {
+  const flats = runs.map((run) => new Map(flatRows(run.config)));
+  const keys = [...new Set(flats.flatMap((flat) => [...flat.keys()]))].sort(compareNames);
+  const text = (flat, key) => (flat.has(key) ? value(flat.get(key)) : null);
+  const differing = keys.filter((key) => new Set(flats.map((flat) => text(flat, key))).size > 1);
+  const same = keys.length - differing.length;
+  const rows = differing.map((key) => h("tr", {}, h("th", { scope: "row" }, key), flats.map((flat) => h("td", { class: "number" }, text(flat, key) ?? h("span", { class: "muted" }, "not set")))));
+  const words = keys.length ? `All ${counted(keys.length, "setting")} are the same.` : "These runs have no config.";
+  return box("Config differences", wideTable("Config differences", ["Setting"], runHeads(runs, names), rows, words), differing.length > 0 && same > 0 && h("p", { class: "muted" }, `${counted(same, "other setting")} the same.`));
+}
+
+function wideTable(label, first, heads, rows, words) {
+  if (!rows.length) return h("p", { class: "muted" }, words);
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "wide" }, h("thead", {}, h("tr", {}, first.map((title) => h("th", { scope: "col" }, title)), heads)), h("tbody", {}, rows)));
+}
