@@ -23,6 +23,7 @@ STRICT_POLICY = (
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'self';"
     " object-src 'none'"
 )
+FRAMES_POLICY = "frame-ancestors 'self'"
 _LEAD_ON = '<!doctype html><meta http-equiv="refresh" content="0;url={}"><title>exptrack</title>'
 
 
@@ -122,7 +123,12 @@ def _with_safety(send: Send) -> Send:
     async def safe(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers.setdefault("Content-Security-Policy", STRICT_POLICY)
+            if (
+                "Content-Security-Policy" in headers
+            ):  # a mount's own; a second one can only narrow it
+                headers.append("Content-Security-Policy", FRAMES_POLICY)
+            else:
+                headers["Content-Security-Policy"] = STRICT_POLICY
             headers.setdefault("Cache-Control", "no-store")
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"

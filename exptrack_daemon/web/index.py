@@ -1,8 +1,8 @@
-"""All runs of a home as last seen, each with a version, and the order in which they changed.
+"""What changed in a home: each run's version, and the order in which runs changed.
 
-A version is made of what says that something of the run may be new: where its journal ends, when its folder
-last changed, and its status, which may change without a byte (a killed trainer). Looking at an unchanged run
-costs a few system calls, so that a page may ask each second; only changed runs are read again.
+A run is news when its journal's end or folder says so, when somebody changed its name, tags or notes, or when
+its trainer died without a word. Looking at an unchanged run costs a few system calls, so that a page may ask
+each second. Views are read when they are asked for, and kept until the run changes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,20 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from exptrack_daemon.clock import Clock
 from exptrack_daemon.home import Home
+from exptrack_daemon.store.annotations import Annotation
 from exptrack_daemon.store.reader import HomeReader, RunView
 from exptrack_proto.frame import RUN_ID
 
 _LOOK_EVERY_S = 0.25
 """Pages that ask in the same moment share one look."""
-_MANY = 50
+_MOST_VIEWS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +32,7 @@ class Seen:
 
     view: RunView
     version: str
-    """Differs whenever anything of the run may differ."""
-    order: int
-    """Grows with every change of any run: what is above a page's cursor is news to it."""
+    """Another one whenever anything of the run may be another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class News:
     cursor: str
     runs: list[Seen]
     gone: list[str]
+    is_all: bool
+    """The cursor was none of ours: everything may have changed, and `runs` are those that run."""
 
 
 class RunIndex:
@@ -54,88 +56,114 @@ class RunIndex:
         self._lock = threading.Lock()
         self._looked_at = float("-inf")
         self._order = 0
-        self._seen: dict[str, Seen] = {}
-        self._stamps: dict[str, _Stamp] = {}
+        self._orders: dict[str, int] = {}
+        """When each run changed last, counted in changes of any run."""
         self._gone: dict[str, int] = {}
+        self._stamps: dict[str, _Stamp] = {}
+        self._notes_stamp: tuple[int, ...] = ()
+        self._notes: Mapping[str, Annotation] = {}
+        self._views: OrderedDict[str, Seen] = OrderedDict()
 
-    def all(self, reader: HomeReader, *, now: bool = False) -> list[Seen]:
-        """All runs, newest first; `now`: without leaning on a look of a moment ago."""
+    def versions(self, reader: HomeReader) -> tuple[str, dict[str, str]]:
+        """The cursor, and each run's version."""
         with self._lock:
-            self._look(reader, now=now)
-            seen = list(self._seen.values())
-        return sorted(seen, key=lambda run: (-run.view.facts.run.created_ns, run.view.id))
+            self._look(reader)
+            versions = {run_id: self._version(order) for run_id, order in self._orders.items()}
+            return self._version(self._order), versions
 
-    def get(self, reader: HomeReader, run_ids: Iterable[str], *, now: bool = False) -> list[Seen]:
+    def get(self, reader: HomeReader, run_ids: Iterable[str]) -> list[Seen]:
         """These runs, in this order; those that there are not are left out."""
         with self._lock:
-            self._look(reader, now=now)
-            return [self._seen[run_id] for run_id in run_ids if run_id in self._seen]
+            self._look(reader)
+            return self._seen(reader, run_ids)
 
     def news(self, reader: HomeReader, cursor: str | None) -> News:
-        """What changed since the cursor; everything for none, or one that another server gave."""
+        """What changed since the cursor."""
         with self._lock:
-            self._look(reader, now=False)
+            self._look(reader)
             since = self._since(cursor)
-            runs = [run for run in self._seen.values() if run.order > since]
-            gone = [run_id for run_id, order in self._gone.items() if order > since >= 0]
-            return News(f"{self._boot}-{self._order}", runs, gone)
+            if since is None:
+                running = [row.id for row in reader.query("status=running").rows]
+                return News(self._version(self._order), self._seen(reader, running), [], True)
+            runs = [run_id for run_id, order in self._orders.items() if order > since]
+            gone = [run_id for run_id, order in self._gone.items() if order > since]
+            return News(self._version(self._order), self._seen(reader, runs), gone, False)
 
     def cursor(self) -> str:
-        """Where the newest change stands."""
-        return f"{self._boot}-{self._order}"
+        """Where the newest change stands, as far as anybody looked."""
+        return self._version(self._order)
 
-    def _since(self, cursor: str | None) -> int:
+    def forget_look(self) -> None:
+        """Something was changed through this server: the next question looks."""
+        self._looked_at = float("-inf")
+
+    def _version(self, order: int) -> str:
+        return f"{self._boot}-{order}"
+
+    def _since(self, cursor: str | None) -> int | None:
         boot, _, order = (cursor or "").partition("-")
-        return int(order) if boot == self._boot and order.isdecimal() else -1
+        if boot != self._boot or not order.isdecimal() or len(order) > 18:
+            return None
+        return int(order)
 
-    def _look(self, reader: HomeReader, *, now: bool) -> None:
+    def _seen(self, reader: HomeReader, run_ids: Iterable[str]) -> list[Seen]:
+        wanted = [run_id for run_id in run_ids if run_id in self._orders]
+        missing = [run_id for run_id in wanted if run_id not in self._views]
+        if missing:
+            for view in reader.views(missing):
+                self._views[view.id] = Seen(view, self._version(self._orders[view.id]))
+        found = [self._views[run_id] for run_id in wanted if run_id in self._views]
+        for seen in found:
+            self._views.move_to_end(seen.view.id)
+        while len(self._views) > _MOST_VIEWS:
+            self._views.popitem(last=False)
+        return found
+
+    def _look(self, reader: HomeReader) -> None:
         at = self._clock.monotonic_s()
-        if not now and at - self._looked_at < _LOOK_EVERY_S:
+        if at - self._looked_at < _LOOK_EVERY_S:
             return
         stamps = _stamps(self._home, self._stamps)
-        news = [run_id for run_id in stamps if self._is_news(reader, run_id, stamps[run_id])]
-        self._take(_views(reader, news), stamps)
-        self._drop(self._seen.keys() - stamps.keys())
-        self._stamps = stamps
-        self._looked_at = at
-
-    def _is_news(self, reader: HomeReader, run_id: str, stamp: _Stamp) -> bool:
-        known = self._seen.get(run_id)
-        if known is None or self._stamps.get(run_id) != stamp:
-            return True
-        return (
-            known.view.status.name == "running"
-            and reader.status(known.view.facts).name != "running"
-        )
-
-    def _take(self, views: list[RunView], stamps: dict[str, _Stamp]) -> None:
-        for view in views:
+        changed = {run_id for run_id in stamps if self._stamps.get(run_id) != stamps[run_id]}
+        changed |= self._annotated(reader) & stamps.keys()
+        changed |= {seen.view.id for seen in self._views.values() if _has_died(reader, seen.view)}
+        for run_id in changed & stamps.keys():
             self._order += 1
-            version = f"{stamps[view.id].text()}-{view.status.name}"
-            self._gone.pop(view.id, None)
-            self._seen[view.id] = Seen(view, version, self._order)
-
-    def _drop(self, run_ids: Iterable[str]) -> None:
-        for run_id in list(run_ids):
+            self._orders[run_id] = self._order
+            self._gone.pop(run_id, None)
+            self._views.pop(run_id, None)
+        for run_id in self._orders.keys() - stamps.keys():
             self._order += 1
-            del self._seen[run_id]
             self._gone[run_id] = self._order
+            self._views.pop(run_id, None)
+            del self._orders[run_id]
+        self._stamps, self._looked_at = stamps, at
+
+    def _annotated(self, reader: HomeReader) -> set[str]:
+        """The runs whose name, tags or notes were changed since the last look."""
+        stamp = _notes_stamp(self._home.annotations)
+        if stamp == self._notes_stamp:
+            return set()
+        before, now = self._notes, reader.annotations()
+        self._notes_stamp, self._notes = stamp, now
+        return {run for run in before.keys() | now.keys() if before.get(run) != now.get(run)}
 
 
 @dataclass(frozen=True, slots=True)
 class _Stamp:
-    """What changes when a run does."""
+    """What changes when a run's files do."""
 
     folder_ns: int
     journal_ns: int
     newest: str
     size: int
 
-    def text(self) -> str:
-        return f"{self.newest}-{self.size:x}-{self.folder_ns:x}"
+
+def _has_died(reader: HomeReader, view: RunView) -> bool:
+    return view.status.name == "running" and reader.status(view.facts).name != "running"
 
 
-def _stamps(home: Home, known: dict[str, _Stamp]) -> dict[str, _Stamp]:
+def _stamps(home: Home, known: Mapping[str, _Stamp]) -> dict[str, _Stamp]:
     found = {}
     try:
         names = os.listdir(home.runs)  # noqa: PTH208 - names only, thousands of them
@@ -165,8 +193,12 @@ def _newest(journal: Path) -> str:
     return max((path.name for path in journal.iterdir() if path.suffix == ".seg"), default="")
 
 
-def _views(reader: HomeReader, run_ids: list[str]) -> list[RunView]:
-    if len(run_ids) < _MANY:
-        return [reader.view(run_id) for run_id in run_ids]
-    wanted = set(run_ids)
-    return [view for view in reader.runs(values=True) if view.id in wanted]
+def _notes_stamp(path: Path) -> tuple[int, ...]:
+    stamp: list[int] = []
+    for beside in (path, path.with_name(path.name + "-wal")):
+        try:
+            found = beside.stat()
+        except OSError:
+            continue
+        stamp += (found.st_mtime_ns, found.st_size)
+    return tuple(stamp)

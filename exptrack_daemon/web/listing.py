@@ -1,39 +1,60 @@
-"""The list of runs as the API gives it: searched, sorted, cut to a page, with the columns asked for. Pure."""
+"""Runs as the API shows them: lines of the list, and what to ask the store for. Pure. Times are Unix ms."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from exptrack_daemon.store.reader import RunView
+from exptrack_daemon.store.run_list import RunRow
 from exptrack_daemon.web.index import Seen
 
-_FIELDS = frozenset(
-    (
-        *("id", "name", "project", "group", "job_type", "status", "created_ms", "updated_ms"),
-        *("last_step", "rows", "points", "lost_items", "attempts", "ranks"),
-    )
-)
+_NS = 1e6
+_ALIASES = {"created_ms": "created", "updated_ms": "updated"}
+
+
+def row_document(row: RunRow, versions: Mapping[str, str]) -> dict[str, Any]:
+    """A line of the list."""
+    return {
+        "id": row.id,
+        "version": versions.get(row.id, ""),
+        "name": row.name,
+        "project": row.project,
+        "group": row.group,
+        "job_type": row.job_type,
+        "status": row.status,
+        "exit_code": row.exit_code,
+        "tags": list(row.tags),
+        "notes": row.notes,
+        "archived": row.archived,
+        "created_ms": row.created_ns / _NS,
+        "updated_ms": row.updated_ns / _NS,
+        "last_step": row.last_step,
+        "rows": row.rows,
+        "points": row.points,
+        "lost_items": row.lost_items,
+        "attempts": row.attempts,
+        "ranks": row.ranks,
+        "values": row.values,
+    }
 
 
 def head(seen: Seen) -> dict[str, Any]:
-    """What every list shows of a run. Times are Unix milliseconds."""
-    view, facts, run = seen.view, seen.view.facts, seen.view.facts.run
+    """The same of one run that was read whole."""
+    view, facts, run = seen.view, seen.view.facts, seen.view.run
     return {
-        "id": run.run_id,
+        "id": view.id,
         "version": seen.version,
         "name": run.name,
         "project": run.project,
         "group": run.group,
         "job_type": run.job_type,
         "status": view.status.name,
-        "status_detail": view.status.detail,
+        "exit_code": view.status.exit_code,
         "tags": list(run.tags),
         "notes": run.notes,
-        "created_ms": run.created_ns / 1e6,
-        "updated_ms": facts.updated_ns / 1e6,
+        "archived": view.annotation is not None and view.annotation.archived,
+        "created_ms": run.created_ns / _NS,
+        "updated_ms": facts.updated_ns / _NS,
         "last_step": facts.last_step,
         "rows": facts.rows,
         "points": facts.points,
@@ -43,64 +64,24 @@ def head(seen: Seen) -> dict[str, Any]:
     }
 
 
-def fits(view: RunView, words: Sequence[str]) -> bool:
-    """Whether every word stands in the run's id, name, project, group, tags or notes."""
-    run = view.facts.run
-    texts = (run.run_id, run.name, run.project, run.group or "", *run.tags, run.notes)
-    text = "\n".join(texts).casefold()
-    return all(word in text for word in words)
+def filter_of(words: str, given: str) -> str:
+    """A filter that holds both a search's words, taken as they are, and a filter."""
+    parts = [f'"{_quoted(word)}"' for word in words.split()]
+    if given.strip():
+        parts.append(f"({given})")
+    return " and ".join(parts)
 
 
-def value_of(seen: Seen, column: str) -> Any:
-    """A column's value: `config.NAME`, `summary.NAME`, a field of the run, or a summary value by its name."""
-    kind, _, name = column.partition(".")
-    if kind == "config" and name:
-        return flat(seen.view.facts.run.config).get(name)
-    if kind == "summary" and name:
-        return seen.view.facts.summary.get(name)
-    if column in _FIELDS:
-        return head(seen)[column]
-    return seen.view.facts.summary.get(column)
+def sort_of(text: str) -> str:
+    """A sort order as the store reads it; the newest first where none is given."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return ",".join(map(_sort_name, names)) or "-created"
 
 
-def ordered(runs: list[Seen], sort: str) -> list[Seen]:
-    """The runs by a column, `-COLUMN` from the highest down; those without a value come last either way."""
-    column = sort.removeprefix("-")
-    keyed = [(_key(value_of(run, column)), run) for run in runs]
-    known = [pair for pair in keyed if pair[0] is not None]
-    known.sort(key=lambda pair: pair[0] or (0, 0.0, ""), reverse=sort.startswith("-"))
-    return [run for _, run in known] + [run for key, run in keyed if key is None]
+def _sort_name(name: str) -> str:
+    bare = name.lstrip("-")
+    return ("-" if name.startswith("-") else "") + _ALIASES.get(bare, bare)
 
 
-def _key(value: Any) -> tuple[int, float, str] | None:
-    """Numbers before texts; NaN is no value."""
-    if isinstance(value, int | float) and not math.isnan(value):
-        return (0, float(value), "") if abs(value) < 1e300 else (0, float("inf"), "")
-    return (1, 0.0, value.casefold()) if isinstance(value, str) else None
-
-
-def flat(config: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:
-    """Nested mappings as `a.b`, as the list's columns name them."""
-    found: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value and depth < 8:
-            found |= flat(value, f"{name}.", depth + 1)
-        else:
-            found[name] = value
-    return found
-
-
-def columns(runs: Iterable[Seen]) -> dict[str, list[dict[str, Any]]]:
-    """Every name that a summary or a config holds, and in how many runs; the commonest first."""
-    summary: Counter[str] = Counter()
-    config: Counter[str] = Counter()
-    for run in runs:
-        summary.update(run.view.facts.summary.keys())
-        config.update(flat(run.view.facts.run.config).keys())
-    return {"summary": _counted(summary), "config": _counted(config)}
-
-
-def _counted(names: Counter[str]) -> list[dict[str, Any]]:
-    found = sorted(names.items(), key=lambda pair: (-pair[1], pair[0]))
-    return [{"name": name, "runs": runs} for name, runs in found]
+def _quoted(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"')

@@ -12,18 +12,21 @@ from typing import Literal, TypeAlias, TypeVar
 from exptrack_daemon.store.reader import HomeReader, open_home
 
 Answer = TypeVar("Answer")
-Lane: TypeAlias = Literal["quick", "long"]
+Lane: TypeAlias = Literal["quick", "list", "health", "long", "picture"]
 
 
 class Readers:
-    """Two lanes, so that what is polled each second never waits behind charts, media or a picture."""
+    """Lanes, so that what is polled each second never waits behind lists, charts or a picture."""
 
     def __init__(self, home: Path, *, long_threads: int = 3) -> None:
         self.home = home
         self._held = threading.local()
         self._lanes: dict[Lane, ThreadPoolExecutor] = {
             "quick": ThreadPoolExecutor(1, "studio-quick"),
+            "list": ThreadPoolExecutor(1, "studio-list"),
+            "health": ThreadPoolExecutor(1, "studio-health"),
             "long": ThreadPoolExecutor(long_threads, "studio-long"),
+            "picture": ThreadPoolExecutor(1, "studio-picture"),
         }
 
     async def ask(self, question: Callable[[HomeReader], Answer], lane: Lane = "quick") -> Answer:

@@ -78,6 +78,22 @@ def one_of(values: Mapping[str, Any], name: str, choices: Sequence[str]) -> str:
     return str(given)
 
 
+def text_of(values: Mapping[str, Any], name: str) -> str | None:
+    """A text; None when it is left out."""
+    given = values.get(name)
+    if given is not None and not isinstance(given, str):
+        raise Wrong(f"{name} is a text")
+    return given
+
+
+def flag(values: Mapping[str, Any], name: str) -> bool | None:
+    """Yes or no; None when it is left out."""
+    given = values.get(name)
+    if given is not None and not isinstance(given, bool):
+        raise Wrong(f"{name} is true or false")
+    return given
+
+
 def texts(values: Mapping[str, Any], name: str, *, most: int) -> list[str] | None:
     """A list of texts without repeats; None when it is left out."""
     given = values.get(name)

@@ -23,7 +23,6 @@ from exptrack_daemon.web.api.parameters import (
     whole,
 )
 from exptrack_daemon.web.api.runs import seen_run, seen_runs
-from exptrack_daemon.web.index import Seen
 from exptrack_daemon.web.state import studio_of
 
 if TYPE_CHECKING:  # numpy is only loaded once something is drawn
@@ -138,6 +137,19 @@ def question_of(asked: dict[str, Any], runs: int) -> Question:
     )
 
 
+async def compare_runs(request: Request) -> Response:
+    """Configs and values of runs beside each other."""
+    studio = studio_of(request)
+    runs = await seen_runs(studio, run_ids(listed(request.query_params.get("runs", ""))))
+
+    def answer(reader: HomeReader) -> Response:
+        from exptrack_daemon.web.comparison import compare
+
+        return Strict(compare(studio.charts, reader, runs))
+
+    return await studio.readers.ask(answer, "long")
+
+
 async def list_points(request: Request) -> Response:
     """Rows as logged, from `lo` on, up to a bound; `truncated` says when there are more."""
     studio, asked = studio_of(request), request.query_params
@@ -170,14 +182,10 @@ def points_document(series: Series, lo: int | None, hi: int | None) -> dict[str,
     return {"points": points, "total": total, "truncated": total > len(points)}
 
 
-def versions(runs: list[Seen]) -> tuple[tuple[str, str], ...]:
-    """What an answer about these runs depends on."""
-    return tuple((run.view.id, run.version) for run in runs)
-
-
 ROUTES = [
     Route("/metrics", list_metrics),
     Route("/system", list_system),
     Route("/charts", draw, methods=["POST"]),
     Route("/points", list_points),
+    Route("/compare", compare_runs),
 ]

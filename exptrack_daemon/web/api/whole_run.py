@@ -16,7 +16,7 @@ def whole_run(reader: HomeReader, seen: Seen) -> dict[str, Any]:
     """The list's fields of the run, and all else."""
     view, facts = seen.view, seen.view.facts
     return head(seen) | {
-        "exit_code": view.status.exit_code,
+        "status_detail": view.status.detail,
         "config": dict(facts.run.config),
         "summary": facts.summary,
         "system": facts.values.system,

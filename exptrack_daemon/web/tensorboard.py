@@ -1,0 +1,174 @@
+"""TensorBoard for the studio: a process of its own on a free port, or inside the studio behind its guard.
+
+The process is our `tensorboard_child`: it binds port 0 itself (no race), serves below an unguessable path,
+and ends when its stdin does, so also when the studio is killed. One for a server, reused while it lives.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from exptrack_daemon.home import Home
+from exptrack_daemon.store.export import MissingExtra
+
+PATH = "/tensorboard"
+_READY_WITHIN_S = 60.0
+_STOP_WITHIN_S = 5.0
+
+
+class NotStarted(Exception):
+    """TensorBoard did not come up; the message says what it said."""
+
+
+def flags(logdir: Path, prefix: str) -> list[str]:
+    """How TensorBoard is to run, wherever it runs."""
+    return [
+        *("tensorboard", "--logdir", str(logdir), "--path_prefix", prefix),
+        # no helper process: it would listen on a port of its own, and could be left behind
+        *("--load_fast", "false", "--reload_multifile", "true", "--reload_interval", "2"),
+        # by default a chart holds 1,000 points at random of each line
+        *("--samples_per_plugin", "scalars=10000,images=100"),
+    ]
+
+
+def require() -> None:
+    """Raise MissingExtra where TensorBoard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtra("TensorBoard is not installed: pip install 'exptrack[tensorboard]'")
+
+
+class TensorBoardProcess:
+    """The launched one. Its calls wait, so they belong in a thread."""
+
+    def __init__(self, home: Home) -> None:
+        self._logdir = home.tensorboard
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._url = ""
+        self._said: list[str] = []
+
+    def start(self) -> str:
+        """Its address; started when it does not run yet.
+
+        Raises:
+            MissingExtra: it is not installed.
+            NotStarted: it ended, or was not ready in time.
+        """
+        require()
+        with self._lock:
+            if self._is_running():
+                return self._url
+            self._logdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._process = self._launched()
+            self._url = self._wait_for_url(self._process)
+            return self._url
+
+    def url(self) -> str | None:
+        """Its address; None when it does not run."""
+        return self._url if self._is_running() else None
+
+    def stop(self) -> None:
+        """Its end; nothing happens when it does not run."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()  # it ends by itself then
+        try:
+            process.wait(_STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def _is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def _launched(self) -> subprocess.Popen[str]:
+        module = "exptrack_daemon.web.tensorboard_child"
+        return subprocess.Popen(
+            [sys.executable, "-m", module, "--logdir", str(self._logdir)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+    def _wait_for_url(self, process: subprocess.Popen[str]) -> str:
+        found = threading.Event()
+        said: list[str] = []
+        urls: list[str] = []
+
+        def drain() -> None:
+            """Reads on for as long as it lives: a full pipe would stop it."""
+            if process.stderr is None:
+                return
+            for line in process.stderr:
+                url = url_in(line)
+                if url is not None:
+                    urls.append(url)
+                    found.set()
+                elif not found.is_set():
+                    said.append(line.rstrip())
+            found.set()
+
+        threading.Thread(target=drain, name="tensorboard-log", daemon=True).start()
+        found.wait(_READY_WITHIN_S)
+        if not urls:
+            process.kill()
+            process.wait()
+            raise NotStarted("TensorBoard did not start: " + ("\n".join(said[-5:]) or "no word"))
+        return urls[0]
+
+
+def url_in(line: str) -> str | None:
+    """The address in the line that says where it serves; None in any other line. Pure."""
+    words = line.split()
+    if "TensorBoard" not in words[:1]:
+        return None
+    return next((word for word in words if urlsplit(word).scheme == "http"), None)
+
+
+def wsgi_app(logdir: Path) -> Any:
+    """TensorBoard inside this process, for the studio's guard to stand before it. Takes seconds.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    require()
+    from tensorboard import default, program
+
+    kept: list[Any] = []
+
+    class Keeper(program.TensorBoardServer):  # type: ignore[misc]
+        """A server that only keeps the app."""
+
+        def __init__(self, app: Any, _flags: Any) -> None:
+            kept.append(app)
+
+        def serve_forever(self) -> None:
+            """Nothing to serve."""
+
+        def get_url(self) -> str:
+            return ""
+
+    logdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    board = program.TensorBoard(plugins=default.get_plugins(), server_class=Keeper)
+    board.configure(argv=flags(logdir, PATH))
+    board.launch()
+    (app,) = kept
+
+    def below_its_path(environ: dict[str, Any], start_response: Any) -> Any:
+        """TensorBoard takes its prefix off by itself, so it has to stand where it was."""
+        environ["PATH_INFO"] = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        environ["SCRIPT_NAME"] = ""
+        return app(environ, start_response)
+
+    return below_its_path
