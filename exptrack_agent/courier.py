@@ -45,6 +45,8 @@ MOST_RESEND_S = 8.0
 SILENCE_S = 2.0
 """A daemon that was not heard for so long counts as away: rows go to the spool."""
 SPOOL_EVERY_S = 1.0
+REVIVE_AFTER_S = 2.0
+MOST_REVIVE_S = 120.0
 _PAUSE_S = 1.0
 
 
@@ -229,6 +231,8 @@ class Courier:
         self._beacon_at = float("-inf")
         self._spooled_at = 0.0
         self._busy_until = 0.0
+        self._keeps_daemon = False
+        self._revive_at = self._revive_pause_s = 0.0
         self._bell = Bell()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work, name="exptrack-courier", daemon=True)
@@ -241,6 +245,11 @@ class Courier:
             if offline:
                 self._offline.add(lane.box.stream)
         self._bell.ring()
+
+    def keep_daemon(self) -> None:
+        """Start the home's daemon now if none runs, and again whenever it dies; not after it was stopped."""
+        self._keeps_daemon = True
+        launch.ensure_daemon(self.home)
 
     def hurry(self) -> None:
         """Somebody waits: begin the next round now."""
@@ -315,6 +324,8 @@ class Courier:
             self._spooled_at = now
             self._spool(now)
             launch.reap()
+            if self._keeps_daemon:
+                self._revive_daemon(now)
 
     def _carry(self, lane: Lane, now: float) -> None:
         if self._wire is None:
@@ -367,6 +378,17 @@ class Courier:
                         f" {lane.box.state.spool_refused}",
                     )
 
+    def _revive_daemon(self, now: float) -> None:
+        """Start a daemon in place of one that died; more and more seldom when that does not help."""
+        lanes = [lane for stream, lane in self._lanes.items() if stream not in self._offline]
+        if not any(lane.is_cut_off(now) for lane in lanes):
+            self._revive_at, self._revive_pause_s = now, REVIVE_AFTER_S
+        elif now - self._revive_at > self._revive_pause_s and launch.daemon_died(self.home):
+            self._revive_at = now
+            self._revive_pause_s = min(2 * self._revive_pause_s, MOST_REVIVE_S)
+            say_once("revive", "the daemon died, and another one is started; no row is lost")
+            launch.ensure_daemon(self.home)
+
     @staticmethod
     def _sample_cost(lane: Lane) -> None:
         """Let the next `log()` call go through the timed way (an instance attribute hides the method)."""
@@ -407,7 +429,7 @@ class Courier:
 def read_beacon(home: Path) -> dict[str, Any] | None:
     """Where the home's daemon listens, as it wrote it; None when there is none or it cannot be read."""
     try:
-        beacon = json.loads((home / "daemon.json").read_bytes())
+        beacon = json.loads((home / launch.BEACON).read_bytes())
     except (OSError, ValueError):
         return None
     if not isinstance(beacon, dict):

@@ -16,6 +16,8 @@ from exptrack_agent.locks import is_held
 from exptrack_agent.notices import say_once
 
 DAEMON_LOCK = "daemon.lock"
+BEACON = "daemon.json"
+"""Stands while a daemon runs; one that is stopped takes it away, one that dies cannot."""
 _LAUNCH_LOCK = "launch.lock"
 _LAUNCH_TRIES = 3
 _PARTS = ("exptrack_daemon", "msgspec", "psutil")
@@ -29,6 +31,11 @@ def daemon_is_running(home: Path) -> bool:
 def daemon_is_near(home: Path) -> bool:
     """Whether a daemon is running, or being started by an agent: worth waiting for."""
     return is_held(home / DAEMON_LOCK) or is_held(home / _LAUNCH_LOCK)
+
+
+def daemon_died(home: Path) -> bool:
+    """Whether the home's daemon ended without having been stopped."""
+    return (home / BEACON).exists() and not daemon_is_near(home)
 
 
 def ensure_daemon(home: Path) -> None:

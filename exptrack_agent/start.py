@@ -17,7 +17,6 @@ from exptrack_agent.blackbox import BlackBox, Places, make_private_folder
 from exptrack_agent.courier import courier_for
 from exptrack_agent.errors import Misuse, RunNotFound
 from exptrack_agent.jsontext import json_text
-from exptrack_agent.launch import ensure_daemon
 from exptrack_agent.notices import say_once
 from exptrack_agent.run import Opening, Run, exit_code_of
 from exptrack_agent.settings import (
@@ -90,7 +89,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
         sinks: such as `("tensorboard", "wandb")`; else the daemon's default.
         sink_options: by sink, what this run asks of it, such as
             `{"tensorboard": {"names": {"train/loss": "Loss/Train"}}, "wandb": {"entity": "team"}}`.
-        autostart: start a daemon when none is running.
+        autostart: start a daemon when none is running, and again if it dies.
         strict: raise `Misuse` for an argument of `log()` that cannot be taken, instead of saying it once.
 
     Raises:
@@ -137,11 +136,13 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
     run = Run(opening, box, json_text(settings, "config", _CONFIG_BYTES))
     _live.add(run)
     try:
-        run.send_through(courier_for(chosen_home))
+        courier = courier_for(chosen_home)
+        run.send_through(courier)
     except RuntimeError as error:  # no thread to be had
         say_once("thread", f"nothing is sent ({error}); rows are kept for `exptrack recover`")
-    if chosen_mode == "online" and autostart:
-        ensure_daemon(chosen_home)
+    else:
+        if chosen_mode == "online" and autostart:
+            courier.keep_daemon()
     _finish_with_the_worker()
     return run
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import random
 import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from exptrack_daemon import supervisor
+from exptrack_daemon.home import Home
 from tests.support.processes import Daemon, finished, trainer, wait_until
 from tests.support.readback import exported, exptrack, steps_of, tensorboard_steps
 
@@ -106,6 +109,42 @@ def test_the_daemon_killed_five_times_while_two_trainers_log_costs_no_row_and_no
             assert verified.returncode == 0, verified.stdout + verified.stderr
     finally:
         daemon.end()
+
+
+@pytest.mark.parametrize("ends", ["dies", "is stopped"])
+def test_a_daemon_that_dies_is_started_again_and_one_that_was_stopped_is_not(
+    home: Path, ends: str
+) -> None:
+    process = trainer(STEADY.replace("autostart=False", "autostart=True"), home, "one", "9")
+    first = psutil.Process(wait_until(lambda: _daemon_of(home), 30))
+    time.sleep(0.5)
+    if ends == "dies":
+        first.kill()
+        second = wait_until(lambda: _daemon_of(home) not in (None, first.pid) and _daemon_of(home))
+    else:
+        supervisor.stop(home)
+    steps = int(finished(process).split()[0])
+    try:
+        if ends == "dies":
+            assert _daemon_of(home) == second
+        else:
+            assert _daemon_of(home) is None
+            assert exptrack("recover", "--home", str(home)).returncode == 0
+        wanted = list(range(steps))
+        wait_until(lambda: len(steps_of(home, "one", "loss")) >= steps)
+        assert steps_of(home, "one", "loss") == wanted
+        assert exptrack("verify", "one", "--home", str(home)).returncode == 0
+    finally:
+        supervisor.stop(home)
+
+
+def _daemon_of(home: Path) -> int | None:
+    """The pid of the daemon that takes rows; None when there is none, or it died."""
+    try:
+        pid = int(json.loads(Home(home).beacon.read_bytes())["pid"])
+    except (OSError, ValueError):
+        return None
+    return pid if psutil.pid_exists(pid) else None
 
 
 def test_workers_killed_one_by_one_at_random_moments_are_replaced_and_nothing_doubles(
