@@ -13,8 +13,10 @@ import uvicorn
 
 from exptrack_daemon.errors import AlreadyRunning
 from exptrack_daemon.web.app import build_app
+from exptrack_daemon.web.door import Door
 from exptrack_daemon.web.guard import MOST_HEADER_BYTES, TOKEN_PARAMETER, Keys
 from exptrack_daemon.web.state import Studio
+from exptrack_daemon.web.studio.mounting import studio_mount
 from exptrack_daemon.web.tokens import token_of
 
 HOST = "127.0.0.1"
@@ -36,11 +38,12 @@ def serve(home: Path, port: int, announce: Callable[[Address], None]) -> None:
 
     Raises:
         AlreadyRunning: the port is taken.
-        HomeUnusable: the home cannot be written (the token is kept there).
+        HomeUnusable: there is no home, and none can be made.
     """
     with bind(port) as listener:
         keys = Keys(listener.getsockname()[1], token_of(home))
-        server = _Server(_config(build_app(Studio(home), keys)))
+        studio = Studio(home)
+        server = server_of(build_app(studio, keys, [studio_mount(studio)]))
         announce(Address(keys))
         asyncio.run(_run(server, listener))
 
@@ -64,9 +67,10 @@ def bind(port: int) -> socket.socket:
     return listener
 
 
-def _config(app: object) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,  # type: ignore[arg-type]
+def server_of(app: Door) -> uvicorn.Server:
+    """A server that has not started yet, with every limit set."""
+    config = uvicorn.Config(
+        app,
         access_log=False,  # it would hold the token
         log_level="warning",
         server_header=False,
@@ -76,6 +80,7 @@ def _config(app: object) -> uvicorn.Config:
         timeout_graceful_shutdown=_STOP_WITHIN_S,
         lifespan="on",
     )
+    return _Server(config)
 
 
 class _Server(uvicorn.Server):
@@ -85,7 +90,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(server: _Server, listener: socket.socket) -> None:
+async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     def stop() -> None:
         server.force_exit = server.should_exit  # the second time: at once
         server.should_exit = True

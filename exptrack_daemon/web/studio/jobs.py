@@ -85,7 +85,7 @@ class _Job:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C at the server's terminal: the server stops it, in order
             cwd=spec.cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **spec.environ},
+            env={**_environ(), "PYTHONUNBUFFERED": "1", **spec.environ},
         )
         threading.Thread(target=self._read, name=f"studio-job-{number}", daemon=True).start()
 
@@ -134,6 +134,11 @@ class _Job:
             elapsed_s=end_s - self._began_s,
             output=self._tail.decode("utf-8", "replace"),
         )
+
+
+def _environ() -> dict[str, str]:
+    """The server's environment without what it set for its own Gradio."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
 
 
 def state_of(code: int | None, *, is_asked_to_stop: bool) -> State:

@@ -1,0 +1,46 @@
+"""Small pieces that all tabs are built of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+
+def heading(title: str, words: str = "") -> None:
+    """A section's heading: our own words only."""
+    paragraph = f"<p>{words}</p>" if words else ""
+    gr.HTML(f"<h2>{title}</h2>{paragraph}", elem_classes="xt-heading", padding=False)
+
+
+def message(label: str, *, is_problem: bool = False, lines: int = 1) -> Any:
+    """A place for words that may hold what users typed: shown as text, and only while there are any."""
+    return gr.Textbox(
+        label=label,
+        show_label=not is_problem,
+        container=not is_problem,
+        interactive=False,
+        visible=False,
+        lines=lines,
+        max_lines=8,
+        elem_classes="xt-wrong" if is_problem else "xt-said",
+    )
+
+
+def said(words: str) -> Any:
+    """An update of a `message`."""
+    return gr.update(value=words, visible=bool(words))
+
+
+def table(headers: list[str], label: str, **options: Any) -> Any:
+    """A table of texts that nobody edits."""
+    return gr.Dataframe(
+        headers=headers,
+        datatype="str",
+        type="array",
+        interactive=False,
+        wrap=True,
+        label=label,
+        max_height=420,
+        **options,
+    )
