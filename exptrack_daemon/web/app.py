@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import cast
 
 from starlette.applications import Starlette
-from starlette.routing import BaseRoute, Mount
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp
 
 from exptrack_daemon.web.api import health, media, openapi, runs, series, tensorboard
@@ -34,6 +36,7 @@ def build_app(studio: Studio, keys: Keys, mounts: Sequence[LazyMount] = ()) -> D
         Mount(API, routes=[route for part in _PARTS for route in part.ROUTES]),
         health.PROMETHEUS,
         *(Mount(mount.path, app=mount) for mount in mounts),
+        *(Route(mount.path, _to_slash) for mount in mounts),
         Mount("/static", app=pages),
         Mount("/", app=pages),
     ]
@@ -48,6 +51,11 @@ def build_app(studio: Studio, keys: Keys, mounts: Sequence[LazyMount] = ()) -> D
     app = Starlette(routes=routes, exception_handlers=HANDLERS, lifespan=lifespan)
     app.state.studio = studio
     return Door(app, keys, {mount.path: mount.most_body_bytes for mount in mounts})
+
+
+async def _to_slash(request: Request) -> Response:
+    """A mount begins behind its slash."""
+    return RedirectResponse(f"{request.url.path}/", 308)
 
 
 def tensorboard_mount(studio: Studio) -> LazyMount:

@@ -21,7 +21,7 @@ Goal: TypeAlias = Literal["min", "max"]
 _MOST_METRICS = 100
 _UP = (
     *("acc", "auc", "f1", "map", "iou", "dice", "precision", "recall", "reward", "score", "bleu"),
-    *("r2", "rouge", "psnr", "ssim", "throughput", "per_s"),
+    *("r2", "psnr", "ssim", "throughput", "per_s"),
 )
 
 

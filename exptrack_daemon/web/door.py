@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import unquote
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,8 +28,11 @@ FRAMES_POLICY = "frame-ancestors 'self'"
 _LEAD_ON = '<!doctype html><meta http-equiv="refresh" content="0;url={}"><title>exptrack</title>'
 
 
-class TooLarge(Exception):
+class TooLarge(HTTPException):
     """The request's body is longer than this path takes."""
+
+    def __init__(self, most_bytes: int) -> None:
+        super().__init__(413, f"the body is longer than {most_bytes:,} bytes")
 
 
 class Door:
@@ -64,12 +68,16 @@ class Door:
             return Refused(431, f"the headers are longer than {MOST_HEADER_BYTES:,} bytes")
         said = [value for name, value in scope["headers"] if name == b"content-length"]
         if any(not value.isdigit() or int(value) > self._limit(scope) for value in said):
-            return Refused(413, f"the body is longer than {self._limit(scope):,} bytes")
+            return Refused(413, TooLarge(self._limit(scope)).detail)
         return None
 
     def _limit(self, scope: Scope) -> int:
         path = scope["path"]
-        fits = [limit for prefix, limit in self._limits.items() if path.startswith(prefix)]
+        fits = [
+            limit
+            for prefix, limit in self._limits.items()
+            if path == prefix or path.startswith(f"{prefix}/")
+        ]
         return max(fits, default=MOST_BODY_BYTES)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,7 +89,7 @@ class Door:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise TooLarge
+                raise TooLarge(self._limit(scope))
             return message
 
         async def watched(message: Message) -> None:
@@ -91,10 +99,9 @@ class Door:
 
         try:
             await self._app(scope, bounded if scope["type"] == "http" else receive, watched)
-        except TooLarge:
+        except TooLarge as error:  # a mount that has no answer to it
             if not is_begun:
-                refused = Refused(413, f"the body is longer than {self._limit(scope):,} bytes")
-                await _answer(refused)(scope, receive, send)
+                await _answer(Refused(413, error.detail))(scope, receive, send)
 
 
 def _ask(scope: Scope) -> Ask:

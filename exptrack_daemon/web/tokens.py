@@ -15,6 +15,7 @@ from pathlib import Path
 from exptrack_daemon.errors import HomeUnusable
 from exptrack_daemon.files import OsFiles, replace_durably
 from exptrack_daemon.home import make_private
+from exptrack_daemon.locks import hold_lock
 
 FILE = "studio.token"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -23,20 +24,35 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 def token_of(home: Path) -> str:
     """The home's token; drawn when there is none, or when others could have read it.
 
+    In a home that can't be written the token is not kept: it ends with the server.
+
     Raises:
-        HomeUnusable: the home cannot be written.
+        HomeUnusable: there is no home, and none can be made.
     """
-    make_private(home)
-    path = home / FILE
-    known = _read_private(path)
+    known = _read_private(home / FILE)
     if known is not None:
         return known
-    token = secrets.token_urlsafe(32)
     try:
-        replace_durably(OsFiles(), path, token.encode())
-    except OSError as error:
-        raise HomeUnusable(f"{path} cannot be written: {error.strerror}") from error
-    return token
+        make_private(home)
+        return _drawn_once(home)
+    except (OSError, HomeUnusable):
+        if not home.is_dir():
+            raise
+        return secrets.token_urlsafe(32)
+
+
+def _drawn_once(home: Path) -> str:
+    """Two servers that start in the same moment have the same token."""
+    path = home / FILE
+    lock = hold_lock(path.with_suffix(".lock"))
+    try:
+        known = _read_private(path)
+        if known is None:
+            known = secrets.token_urlsafe(32)
+            replace_durably(OsFiles(), path, known.encode())
+        return known
+    finally:
+        os.close(lock)
 
 
 def _read_private(path: Path) -> str | None:
