@@ -16,6 +16,7 @@ from exptrack_daemon.web.app import build_app
 from exptrack_daemon.web.door import Door
 from exptrack_daemon.web.guard import MOST_HEADER_BYTES, TOKEN_PARAMETER, Keys
 from exptrack_daemon.web.state import Studio
+from exptrack_daemon.web.studio.mounting import studio_mount
 from exptrack_daemon.web.tokens import token_of
 
 HOST = "127.0.0.1"
@@ -42,7 +43,7 @@ def serve(home: Path, port: int, announce: Callable[[Address], None]) -> None:
     with bind(port) as listener:
         keys = Keys(listener.getsockname()[1], token_of(home))
         studio = Studio(home)
-        server = server_of(build_app(studio, keys))
+        server = server_of(build_app(studio, keys, [studio_mount(studio)]))
         announce(Address(keys))
         asyncio.run(_run(server, listener))
 
