@@ -9,6 +9,7 @@ still in the box must never be taken for lost.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -91,11 +92,21 @@ def find_remains(home: Home) -> list[Remains]:
     be dead, no further folder appears.
     """
     names = {folder.name for root in roots(home) for folder in _folders(root)}
-    return [
+    dead = [
         Remains(bytes.fromhex(name), _folders_of(home, name))
-        for name in sorted(names)
+        for name in names
         if not any(is_owned(root / name) for root in roots(home))
     ]
+    return sorted(dead, key=lambda remains: (_opened_ns(remains.folders), remains.stream))
+
+
+def _opened_ns(folders: list[Path]) -> int:
+    """When a stream was opened, which its oldest lock file tells: attempts of one run come in their order."""
+    times = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            times.append((folder / OWNER_LOCK).stat().st_mtime_ns)
+    return min(times, default=0)
 
 
 def has_remains(home: Home, stream: str) -> bool:

@@ -13,7 +13,7 @@ from exptrack_daemon.intake import recovery
 from exptrack_daemon.intake.recovery import find_remains, has_remains, is_owned, recover
 from exptrack_daemon.journal.segment import fragment, salt_of
 from exptrack_proto.records import Close, Loss, Open
-from exptrack_proto.ring import CELL_VERSION
+from exptrack_proto.ring import CELL_VERSION, OWNER_LOCK
 from tests.support.desks import RUN, STREAM, make_desk, opened, read_back, rows
 from tests.support.faulty_files import FaultyFiles
 from tests.support.rings import Owner, leave_segment, packed, packed_row, segment_bytes
@@ -281,3 +281,14 @@ def test_links_and_strange_names_are_no_streams(home):
     (spool / ("b" * 32)).write_text("a file")
     assert find_remains(Home(home)) == []
     assert OsFiles().exists(spool / "notes")
+
+
+def test_attempts_of_one_run_come_in_the_order_in_which_they_began(home):
+    streams = [bytes([number]) * 16 for number in (9, 1, 5)]
+    for at, stream in enumerate(streams, start=1):
+        folder = Home(home).spool / stream.hex()
+        leave_segment(folder, 0, 0, [OPEN, packed_row(at)], stream=stream)
+        os.utime(folder / OWNER_LOCK, ns=(at * 10**9, at * 10**9))
+    assert [remains.stream for remains in find_remains(Home(home))] == streams
+    bring_in(home)
+    assert read_back(home).steps == [1, 2, 3]
