@@ -258,7 +258,7 @@ def test_a_header_is_none_where_there_is_none(files):
 
 
 def test_a_newest_segment_without_its_header_is_told():
-    """It gets its name when its header is durable: this is rot, and acknowledged frames may have stood there."""
+    """It gets its name when its header is durable: this is rot, and acknowledged frames may be gone."""
     files = MemoryFiles()
     commit(open_journal(files), rows_frame(0))
     commit(open_journal(files), rows_frame(1))
