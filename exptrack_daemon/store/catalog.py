@@ -74,7 +74,7 @@ CREATE TABLE artifacts (
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 """
-_BY_NAME = "CREATE INDEX IF NOT EXISTS summary_by_name ON summary (name, run, kind, value)"
+_BY_NAME = "CREATE INDEX IF NOT EXISTS summary_by_name ON summary (name, kind, run, value)"
 """One metric of all runs, for the run list; an older catalogue gets it when it is next written."""
 
 

@@ -1,14 +1,14 @@
 """The catalogue asked by columns: one field, metric or config key of very many runs at a time.
 
 A line of the catalogue can be taken as it is when all streams of the run have ended (`is_closed`) and nothing
-stands in the journal behind its position; who asks checks the latter.
+stands in the journal behind its position (see `currency`).
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from exptrack_daemon.journal.position import Position
@@ -42,31 +42,40 @@ _INSIDE = "{ "
 
 
 class Line(NamedTuple):
-    """What decides whether a run's line can be taken as it is."""
+    """Up to where in its journal a run's line stands."""
 
     id: str
-    status: str
     position: Position
 
-    @property
-    def is_closed(self) -> bool:
-        return self.status not in ("open", "unknown")
+
+def is_closed(status: str) -> bool:
+    """Whether a line of this status says that all of the run's streams have ended."""
+    return status not in ("open", "unknown")
 
 
-def read_lines(connection: sqlite3.Connection) -> list[Line]:
-    """The lines of all runs."""
-    query = "SELECT id, status, segment, offset, record, journal_rows FROM runs"
-    return [Line(row[0], row[1], Position(*row[2:])) for row in connection.execute(query)]
+def read_lines(connection: sqlite3.Connection, only: Sequence[str] | None = None) -> list[Line]:
+    query = "SELECT id, segment, offset, record, journal_rows FROM runs"
+    rows = _rows(connection, query, "id", only)
+    return [Line(row[0], Position(*row[1:])) for row in rows]
 
 
-def read_field(
-    connection: sqlite3.Connection, name: str, only: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """One of `COLUMNS` by run; tags as tuples, the config as its JSON text."""
-    rows = _rows(connection, f"SELECT id, {COLUMNS[name]} FROM runs", "id", only)
-    if name == "tags":
-        return {run: () if text == "[]" else tuple(json.loads(text)) for run, text in rows}
-    return dict(rows)
+def read_fields(
+    connection: sqlite3.Connection, names: Sequence[str], only: Sequence[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Some of `COLUMNS`, each by run; tags as tuples, the config as its JSON text."""
+    columns = ", ".join(COLUMNS[name] for name in ("id", *names))
+    rows = list(_rows(connection, f"SELECT {columns} FROM runs", "id", only))
+    if not rows:
+        return {name: {} for name in names}
+    ids, *values = zip(*rows, strict=True)
+    found = {
+        name: dict(zip(ids, column, strict=True))
+        for name, column in zip(names, values, strict=True)
+    }
+    if "tags" in found:
+        known = {text: tuple(json.loads(text)) for text in set(found["tags"].values())}
+        found["tags"] = {run: known[text] for run, text in found["tags"].items()}
+    return found
 
 
 def read_lost(connection: sqlite3.Connection) -> dict[str, int]:
@@ -79,16 +88,11 @@ def read_values(
     connection: sqlite3.Connection, name: str, only: Sequence[str] | None = None
 ) -> dict[str, Any]:
     """The last value of one metric, by run; what the user set stands above what was logged."""
-    query = "SELECT run, kind, value FROM summary WHERE name = ? AND kind IN (?, ?, ?, ?)"
-    found: dict[str, Any] = {}
-    kinds: dict[str, int] = {}
-    decode = _DECODER.raw_decode
-    for run, kind, text in _rows(connection, query, "run", only, name, *_KINDS):
-        rank = _KINDS.index(kind)
-        if rank >= kinds.get(run, 0):
-            kinds[run] = rank
-            found[run] = decode(text)[0]
-    return found
+    query = "SELECT run, value FROM summary WHERE name = ? AND kind = ?"
+    found: dict[str, str] = {}
+    for kind in _KINDS:
+        found.update(_rows(connection, query, "run", only, name, kind))
+    return {run: _decode(text) for run, text in found.items()}
 
 
 def read_names(connection: sqlite3.Connection, but: Sequence[str]) -> dict[str, int]:
@@ -100,19 +104,24 @@ def read_names(connection: sqlite3.Connection, but: Sequence[str]) -> dict[str, 
     return {name: count for name, count in counts.items() if count}
 
 
-def config_value(text: str, key: str) -> Any:
-    """The value that a config's JSON text has for a key (`a.b`: in the mapping `a`); None without it.
+def config_finder(key: str) -> Callable[[str], Any]:
+    """What finds the value of a key (`a.b`: in the mapping `a`) in a config's JSON text; None without it.
 
     Plain keys are found without reading the rest, which counts when it is asked of ten thousand runs.
     """
-    quoted = f"{json.dumps(key)}: "
-    at = text.find(quoted)
-    # `{` or a space before it: a key, not the end of a longer one; one brace: of the outermost mapping
-    if at > 0 and text[at - 1] in _INSIDE and text.count("{", 0, at) == 1:
-        return _DECODER.raw_decode(text, at + len(quoted))[0]
-    if at < 0 and "." not in key:
-        return None
-    return nested_value(json.loads(text), key)
+    quoted, is_plain, decode = f"{json.dumps(key)}: ", "." not in key, _DECODER.raw_decode
+    length = len(quoted)
+
+    def find(text: str) -> Any:
+        at = text.find(quoted)
+        # `{` or a space before it: a key, not the end of a longer one; one brace: of the outermost mapping
+        if at > 0 and text[at - 1] in _INSIDE and text.count("{", 0, at) == 1:
+            return decode(text, at + length)[0]
+        if at < 0 and is_plain:
+            return None
+        return nested_value(json.loads(text), key)
+
+    return find
 
 
 def nested_value(config: Any, key: str) -> Any:
@@ -126,6 +135,14 @@ def nested_value(config: Any, key: str) -> Any:
         if found is not None:
             return found
     return None
+
+
+def _decode(text: str) -> Any:
+    """A JSON text that mostly is one number."""
+    try:
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return json.loads(text)
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -142,12 +159,14 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def _rows(
     connection: sqlite3.Connection, query: str, key: str, only: Sequence[str] | None, *given: Any
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterable[tuple[Any, ...]]:
+    """The rows of a query, of `only` these runs when given."""
     if only is None:
-        yield from connection.execute(query, given).fetchall()
-        return
+        return connection.execute(query, given).fetchall()
     join = "AND" if given else "WHERE"
+    found: list[tuple[Any, ...]] = []
     for first in range(0, len(only), _MOST_ASKED):
         asked = only[first : first + _MOST_ASKED]
         marks = ", ".join("?" * len(asked))
-        yield from connection.execute(f"{query} {join} {key} IN ({marks})", (*given, *asked))
+        found += connection.execute(f"{query} {join} {key} IN ({marks})", (*given, *asked))
+    return found

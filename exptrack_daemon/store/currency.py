@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
 from pathlib import Path
 
 from exptrack_daemon.home import Home
@@ -12,21 +12,16 @@ _MARK_BYTES = 48
 """A journal's last mark, with what a block's border may add; any frame with its own mark is longer."""
 
 
-def current_lines(home: Home, lines: Iterable[Line], checked: bool) -> set[str]:
-    """The runs whose line can be taken as it is; with `checked`, only where the journal holds no more."""
-    return {line.id for line in lines if line.is_closed and not (checked and has_more(home, line))}
-
-
 def has_more(home: Home, line: Line) -> bool:
     """Whether the run's journal goes on behind its line, or is not the one that the line was made from."""
-    folder, position = home.journal(line.id), line.position
-    try:
-        size = (folder / f"{position.segment:08d}.seg").stat().st_size
+    folder, position = f"{home.runs}/{line.id}/journal", line.position
+    try:  # not with `Path`: it may be asked of ten thousand runs
+        size = os.stat(f"{folder}/{position.segment:08d}.seg").st_size  # noqa: PTH116
     except OSError:
         return True
     if not position.offset <= size <= position.offset + _MARK_BYTES:
         return True
-    return (folder / f"{position.segment + 1:08d}.seg").exists()
+    return os.path.exists(f"{folder}/{position.segment + 1:08d}.seg")  # noqa: PTH110
 
 
 def is_behind(home: Home) -> bool:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn, TypeAlias
 
@@ -30,8 +30,7 @@ from exptrack_daemon.store.matching import (
     value_test,
 )
 
-Row: TypeAlias = Sequence[Any]
-Predicate: TypeAlias = Callable[[Row], bool]
+Columns: TypeAlias = "Mapping[Reference, Sequence[Any]]"
 
 _KINDS = {"created": "moment", "updated": "moment", "age": "length", "duration": "length"}
 _OWN = (
@@ -95,9 +94,8 @@ class Condition:
     def references(self) -> Iterator[Reference]:
         yield self.on
 
-    def compile(self, places: Mapping[Reference, int]) -> Predicate:
-        place, test = places[self.on], self.test
-        return lambda row: test(row[place])
+    def fits(self, columns: Columns) -> list[bool]:
+        return list(map(self.test, columns[self.on]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +107,10 @@ class Search:
     def references(self) -> Iterator[Reference]:
         return (Reference("field", name) for name in SEARCHED)
 
-    def compile(self, places: Mapping[Reference, int]) -> Predicate:
-        part, at = self.text.casefold(), [places[on] for on in self.references()]
-
-        def test(row: Row) -> bool:
-            shown = (row[place] for place in at)
-            return any(part in _joined(given).casefold() for given in shown)
-
-        return test
+    def fits(self, columns: Columns) -> list[bool]:
+        part = self.text.casefold()
+        rows = zip(*(columns[on] for on in self.references()), strict=True)
+        return [any(part in _joined(given).casefold() for given in row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +123,16 @@ class Both:
         for part in self.parts:
             yield from part.references()
 
-    def compile(self, places: Mapping[Reference, int]) -> Predicate:
-        tests = [part.compile(places) for part in self.parts]
-        return lambda row: all(test(row) for test in tests)
+    def fits(self, columns: Columns) -> list[bool]:
+        return list(map(all, zip(*(part.fits(columns) for part in self.parts), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
 class Either(Both):
     """One of the parts holds."""
 
-    def compile(self, places: Mapping[Reference, int]) -> Predicate:
-        tests = [part.compile(places) for part in self.parts]
-        return lambda row: any(test(row) for test in tests)
+    def fits(self, columns: Columns) -> list[bool]:
+        return list(map(any, zip(*(part.fits(columns) for part in self.parts), strict=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +142,8 @@ class Not:
     def references(self) -> Iterator[Reference]:
         return self.part.references()
 
-    def compile(self, places: Mapping[Reference, int]) -> Predicate:
-        test = self.part.compile(places)
-        return lambda row: not test(row)
+    def fits(self, columns: Columns) -> list[bool]:
+        return [not fit for fit in self.part.fits(columns)]
 
 
 Node: TypeAlias = Condition | Search | Both | Not
@@ -169,9 +160,12 @@ class Filter:
         """What of a run it looks at, each once."""
         return list(dict.fromkeys(self.root.references()))
 
-    def compile(self, places: Mapping[Reference, int]) -> Predicate:
-        """The test of a row that holds each reference at its place; missing values are None, tags a list."""
-        return self.root.compile(places)
+    def fits(self, columns: Columns) -> list[bool]:
+        """Run by run, whether it fits; the columns are as long as each other, and one at least is needed.
+
+        Missing values are None, tags a sequence of texts. An empty filter has no say: ask nobody.
+        """
+        return self.root.fits(columns)
 
 
 def parse_filter(text: str) -> Filter:

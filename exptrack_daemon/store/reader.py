@@ -126,14 +126,21 @@ class HomeReader(PointsDoor):
 
     def run_ids(self) -> list[str]:
         """The runs that have a journal."""
-        return [name for name in self.folders() if self.has_journal(name)]
+        return [name for name in self._files.names(self.home.runs) if self.has_journal(name)]
 
     def folders(self) -> list[str]:
         """The folders that may be runs; without looking whether each has a journal."""
         return [name for name in self._files.names(self.home.runs) if RUN_ID.fullmatch(name)]
 
+    def folder_names(self) -> set[str]:
+        """What stands in the folder of runs, as cheap as can be: not all of them need be runs."""
+        try:
+            return set(os.listdir(self.home.runs))  # noqa: PTH208 - of ten thousand names only the names
+        except FileNotFoundError:
+            return set()
+
     def has_journal(self, run_id: str) -> bool:
-        return self._files.exists(self.home.journal(run_id))
+        return bool(RUN_ID.fullmatch(run_id)) and self._files.exists(self.home.journal(run_id))
 
     def live_runs(self) -> set[str]:
         """The runs that trainers are writing, as the daemon last said."""
@@ -230,7 +237,7 @@ class HomeReader(PointsDoor):
             notes=notes,
             archived=archived,
         )
-        if not RUN_ID.fullmatch(run_id) or not self.has_journal(run_id):
+        if not self.has_journal(run_id):
             raise RunNotFound(f"there is no run {run_id!r} in {self.home.path}")
         now_ns = SystemClock().now_ns()
         annotation = edit_annotation(self.home.annotations, run_id, edit, now_ns)

@@ -11,6 +11,7 @@ notices; a run is read from its journal when
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sqlite3
@@ -19,10 +20,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from exptrack_daemon.store.catalog_list import COLUMNS, flatten, read_field, read_lines, read_names
-from exptrack_daemon.store.currency import current_lines, has_more, is_behind
+from exptrack_daemon.store.catalog_list import (
+    COLUMNS,
+    flatten,
+    is_closed,
+    read_fields,
+    read_lines,
+    read_names,
+)
+from exptrack_daemon.store.currency import has_more, is_behind
 from exptrack_daemon.store.filters import Filter, Reference, nearest, reference
-from exptrack_daemon.store.run_table import Table
+from exptrack_daemon.store.run_table import Column, Table
 
 if TYPE_CHECKING:
     from exptrack_daemon.store.reader import HomeReader
@@ -86,9 +94,10 @@ class Question:
             filter=given, sort=order, columns={name: reference(name) for name in columns}
         )
 
-    def searched(self) -> list[Reference]:
-        """What is needed of every run."""
-        return list(dict.fromkeys((*self.filter.references(), *(on for on, _ in self.sort))))
+    def stored(self) -> list[str]:
+        """The fields in the catalogue that are needed of every run."""
+        wanted = (*self.filter.references(), *(on for on, _ in self.sort))
+        return [on.name for on in wanted if on.kind == "field" and on.name in COLUMNS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,8 @@ def list_runs(
     """Answer the question, with the catalogue as far as it can be used."""
 
     def answer(connection: sqlite3.Connection | None) -> RunPage:
-        return _Listing(reader, connection, now_ns).page(question, limit, offset)
+        listing = _Listing(reader, connection, now_ns, question.stored())
+        return listing.page(question, limit, offset)
 
     return reader.ask(answer) or answer(None)
 
@@ -124,23 +134,39 @@ class _Listing:
     """One answer: which runs are taken from the catalogue, and which from their journals."""
 
     def __init__(
-        self, reader: HomeReader, connection: sqlite3.Connection | None, now_ns: int
+        self,
+        reader: HomeReader,
+        connection: sqlite3.Connection | None,
+        now_ns: int,
+        fields: Sequence[str] = (),
     ) -> None:
         self._reader = reader
         self._connection = connection
         self._now_ns = now_ns
         self._annotations = reader.annotations()
-        lines = read_lines(connection) if connection is not None else []
-        self._lines = {line.id: line for line in lines}
-        self._names = reader.folders()
+        self._names = reader.folder_names()
         self._is_checked = is_behind(reader.home)
-        known = (self._lines[name] for name in self._names if name in self._lines)
-        living = reader.live_runs()
-        self._current = current_lines(
-            reader.home, (line for line in known if line.id not in living), self._is_checked
-        )
-        others = [name for name in self._names if name not in self._current]
-        self._views = {view.id: view for view in reader.views(others)}
+        self._fields: dict[str, Column] = {}
+        if connection is not None:
+            needed = dict.fromkeys(("status", "created", *fields))
+            self._fields = read_fields(connection, list(needed))
+        self._current = self._find_current()
+        others = reader.views(sorted(self._names - self._current))
+        self._views = {view.id: view for view in others}
+
+    def _find_current(self) -> set[str]:
+        """The runs whose line can be taken as it is."""
+        closed = {
+            run for run, status in self._fields.get("status", {}).items() if is_closed(status)
+        }
+        closed &= self._names - self._reader.live_runs()
+        return closed - self._behind(closed) if self._is_checked else closed
+
+    def _behind(self, runs: Iterable[str]) -> set[str]:
+        if self._connection is None:
+            return set()
+        lines = read_lines(self._connection, list(runs))
+        return {line.id for line in lines if has_more(self._reader.home, line)}
 
     def page(self, question: Question, limit: int | None, offset: int) -> RunPage:
         end = None if limit is None else offset + limit
@@ -148,13 +174,19 @@ class _Listing:
             table = self._table()
             ids = select(table, question)
             shown = ids[offset:end]
-            stale = self._stale(shown)
+            stale = set() if self._is_checked else self._behind(self._current.intersection(shown))
             if not stale:
                 break
             self._current -= stale
             self._views |= {view.id: view for view in self._reader.views(sorted(stale))}
         notes = unknown_notes(table, self._known_names)
-        return RunPage(rows_of(table, shown, question.columns), len(ids), notes)
+        return RunPage(self._rows(shown, question.columns), len(ids), notes)
+
+    def _rows(self, shown: Sequence[str], columns: Mapping[str, Reference]) -> list[RunRow]:
+        fields: dict[str, Column] = {}
+        if self._connection is not None:
+            fields = read_fields(self._connection, _FIXED, shown)
+        return rows_of(self._table(fields), shown, columns)
 
     def names(self) -> ColumnNames:
         """What there are values for, of all runs."""
@@ -162,7 +194,7 @@ class _Listing:
         config: Counter[str] = Counter()
         if self._connection is not None:
             summary.update(read_names(self._connection, but=list(self._views)))
-            for run, text in read_field(self._connection, "config").items():
+            for run, text in read_fields(self._connection, ["config"])["config"].items():
                 if run in self._current:
                     config.update(list(flatten(json.loads(text))))
         for view in self._views.values():
@@ -170,20 +202,14 @@ class _Listing:
             config.update(list(flatten(view.facts.run.config)))
         return ColumnNames(dict(sorted(summary.items())), dict(sorted(config.items())))
 
-    def _table(self) -> Table:
-        lines = [name for name in self._names if name in self._current]
-        return Table(self._connection, lines, self._views, self._annotations, self._now_ns)
+    def _table(self, fields: Mapping[str, Column] | None = None) -> Table:
+        lines = [run for run in self._fields.get("status", ()) if run in self._current]
+        known = self._fields if fields is None else fields
+        return Table(self._connection, lines, known, self._views, self._annotations, self._now_ns)
 
     def _known_names(self) -> list[str]:
         names = self._reader.column_names()
         return [*names.summary, *names.config]
-
-    def _stale(self, shown: Sequence[str]) -> set[str]:
-        """The runs on the page that have to be read from their journals after all."""
-        if self._is_checked:
-            return set()
-        home, lines = self._reader.home, self._lines
-        return {run for run in shown if run in self._current and has_more(home, lines[run])}
 
 
 def select(table: Table, question: Question) -> list[str]:
@@ -191,30 +217,35 @@ def select(table: Table, question: Question) -> list[str]:
     wanted = question.filter.references()
     ids = table.ids
     if wanted:
-        fits = question.filter.compile({on: place for place, on in enumerate(wanted)})
-        ids = [run for run, row in zip(ids, table.rows(wanted), strict=True) if fits(row)]
+        fits = question.filter.fits(table.aligned(wanted))
+        ids = list(itertools.compress(ids, fits))
     return _sorted(table, ids, question.sort)
 
 
 def _sorted(table: Table, ids: Sequence[str], order: Sequence[tuple[Reference, bool]]) -> list[str]:
     """Newest first where nothing else decides."""
-    created = table.column(_CREATED)
-    done = sorted(ids, key=lambda run: (-created[run], run))
+    done = sorted(ids, key=table.column(_CREATED).__getitem__, reverse=True)
+    if list(order) == [(_CREATED, True)]:
+        return done
     for on, is_down in reversed(order):
-        column = table.column(on)
-        numbers, texts, missing = [], [], []
-        for run in done:
-            value = column.get(run)
-            if value is None or (isinstance(value, float) and math.isnan(value)):
-                missing.append(run)
-            elif isinstance(value, int | float):
-                numbers.append(run)
-            else:
-                texts.append(run)
-        numbers.sort(key=column.__getitem__, reverse=is_down)
-        texts.sort(key=lambda run: str(column[run]).casefold(), reverse=is_down)
-        done = [*numbers, *texts, *missing]
+        done = _sorted_by(table.column(on), done, is_down=is_down)
     return done
+
+
+def _sorted_by(column: Column, ids: Sequence[str], *, is_down: bool) -> list[str]:
+    """Numbers, then texts, then what has no value or NaN, whichever way round."""
+    numbers, texts, missing = [], [], []
+    for run in ids:
+        value = column.get(run)
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            missing.append(run)
+        elif isinstance(value, int | float):
+            numbers.append(run)
+        else:
+            texts.append(run)
+    numbers.sort(key=column.__getitem__, reverse=is_down)
+    texts.sort(key=lambda run: str(column[run]).casefold(), reverse=is_down)
+    return [*numbers, *texts, *missing]
 
 
 def rows_of(table: Table, ids: Sequence[str], columns: Mapping[str, Reference]) -> list[RunRow]:

@@ -6,14 +6,14 @@ Names, tags and notes are as people changed them.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from exptrack_daemon.store.annotations import Annotation
 from exptrack_daemon.store.catalog_list import (
-    config_value,
+    config_finder,
     nested_value,
-    read_field,
+    read_fields,
     read_lost,
     read_values,
 )
@@ -28,12 +28,16 @@ _ANNOTATED = ("name", "tags", "notes")
 
 
 class Table:
-    """Columns, read as they are asked for; of `lines` from the catalogue, of `views` from their journals."""
+    """Columns, read as they are asked for; of `lines` from the catalogue, of `views` from their journals.
+
+    `fields` are columns of the catalogue that were read before.
+    """
 
     def __init__(
         self,
         connection: sqlite3.Connection | None,
         lines: Sequence[str],
+        fields: Mapping[str, Column],
         views: Mapping[str, RunView],
         annotations: Mapping[str, Annotation],
         now_ns: int,
@@ -43,6 +47,7 @@ class Table:
         """Names that no run has a value for."""
         self._connection = connection
         self._lines = lines
+        self._fields = fields
         self._views = views
         self._annotations = {run: annotations[run] for run in self.ids if run in annotations}
         self._now_ns = now_ns
@@ -58,10 +63,10 @@ class Table:
             self._columns[on] = found
         return found
 
-    def rows(self, references: Sequence[Reference]) -> Iterable[tuple[Any, ...]]:
-        """The values of these references, run by run in the order of `ids`."""
-        columns = [self.column(on) for on in references]
-        return zip(*(map(column.get, self.ids) for column in columns), strict=True)
+    def aligned(self, references: Iterable[Reference]) -> dict[Reference, list[Any]]:
+        """The columns of these references, each in the order of `ids`; None where a run has no value."""
+        columns = {on: self.column(on) for on in references}
+        return {on: list(map(column.get, self.ids)) for on, column in columns.items()}
 
     def _read(self, on: Reference, only: Sequence[str] | None) -> Column:
         if on.kind == "field":
@@ -89,7 +94,7 @@ class Table:
             found: Column = dict.fromkeys(self._lines, 0)
             found |= read_lost(self._connection) if self._connection else {}
         else:
-            found = self._ask(lambda catalog, runs: read_field(catalog, name, runs), only)
+            found = self._stored(name, only)
         found |= {run: _fact(view, name) for run, view in self._views.items()}
         if name in _ANNOTATED:
             self._overlay(name, found)
@@ -108,7 +113,8 @@ class Table:
                 found[run] = changed
 
     def _summary(self, name: str, only: Sequence[str] | None) -> Column:
-        found = self._ask(lambda catalog, runs: read_values(catalog, name, runs), only)
+        catalog = self._connection
+        found = {} if catalog is None else read_values(catalog, name, only)
         for run, view in self._views.items():
             found.pop(run, None)
             value = _summary_value(view.facts, name)
@@ -117,20 +123,20 @@ class Table:
         return found
 
     def _config(self, name: str, only: Sequence[str] | None) -> Column:
-        texts = self._ask(lambda catalog, runs: read_field(catalog, "config", runs), only)
-        found = {run: config_value(text, name) for run, text in texts.items()}
+        texts, find = self._stored("config", only), config_finder(name)
+        found = {run: find(text) for run, text in texts.items()}
         found |= {
             run: nested_value(view.facts.run.config, name) for run, view in self._views.items()
         }
         return {run: value for run, value in found.items() if value is not None}
 
-    def _ask(
-        self,
-        question: Callable[[sqlite3.Connection, Sequence[str] | None], Column],
-        only: Sequence[str] | None,
-    ) -> Column:
-        """What the catalogue says of these runs; it may name runs that are gone."""
-        return question(self._connection, only) if self._connection is not None else {}
+    def _stored(self, name: str, only: Sequence[str] | None) -> Column:
+        """A field in the catalogue, which may name runs that are gone."""
+        if name in self._fields:
+            return dict(self._fields[name])
+        if self._connection is None:
+            return {}
+        return read_fields(self._connection, [name], only)[name]
 
 
 def _fact(view: RunView, name: str) -> Any:

@@ -13,7 +13,8 @@ from exptrack_daemon.live import LiveStream
 from exptrack_daemon.store import open_home
 from exptrack_daemon.store.catalog import open_writing
 from exptrack_daemon.store.catalog_rows import Saved, save
-from exptrack_daemon.store.filters import FilterError
+from exptrack_daemon.store.filters import FilterError, reference
+from exptrack_daemon.store.run_table import Table
 from exptrack_proto.records import ConfigUpdate, Summary
 from tests.support.homes import SECOND_NS, START_NS, HomeBuilder
 
@@ -99,7 +100,7 @@ QUESTIONS = [
 @pytest.mark.parametrize("how", ["journals", "catalogue", "half", "newer", "damaged"])
 def test_every_question_has_the_same_answer_with_and_without_the_catalogue(zoo, how):
     if how != "journals":
-        catalogue(zoo, *("abd" if how == "half" else ()))
+        catalogue(zoo, *("dab" if how == "half" else ()))
     if how == "newer":
         with closing(sqlite3.connect(zoo.home.catalog)) as connection:
             connection.execute("PRAGMA user_version=99")
@@ -204,8 +205,8 @@ def test_a_name_that_no_run_has_is_told_with_what_may_be_meant(zoo):
     page = open_home(zoo.path).query("los<1")
     assert page.rows == []
     assert page.notes == ["no run has a metric or config key 'los'; did you mean loss?"]
-    assert open_home(zoo.path).query("", "-opt.nam").notes == [
-        "no run has a metric or config key 'opt.nam'; did you mean opt.name?"
+    assert open_home(zoo.path).query("", "-opt.naem").notes == [
+        "no run has a metric or config key 'opt.naem'; did you mean opt.name?"
     ]
 
 
@@ -217,7 +218,7 @@ def test_a_filter_that_cannot_be_read_is_said(home):
 @pytest.mark.parametrize("how", ["journals", "catalogue", "half"])
 def test_the_names_of_columns_come_with_how_many_runs_have_them(zoo, how):
     if how != "journals":
-        catalogue(zoo, *("abd" if how == "half" else ()))
+        catalogue(zoo, *("dab" if how == "half" else ()))
     names = open_home(zoo.path).column_names()
     assert names.summary == {"acc": 2, "best": 1, "loss": 5}
     assert names.config == {"depth": 1, "lr": 4, "opt.name": 2}
@@ -254,3 +255,10 @@ def test_live_streams_are_read_as_the_daemon_writes_them(home):
     streams._changed = True
     streams.save()
     assert open_home(home.path).live_runs() == {"r"}
+
+
+def test_a_table_of_no_runs_has_empty_columns():
+    table = Table(None, [], {}, {}, {}, 0)
+    for name in ("loss", "lost", "age", "duration", "archived", "tags"):
+        assert table.column(reference(name)) == {}
+    assert list(table.unknown) == ["loss"]
