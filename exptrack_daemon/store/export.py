@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard
 
 from exptrack_daemon.errors import ExptrackError
-from exptrack_daemon.store.reader import Point
+from exptrack_daemon.store.door import Point
 from exptrack_proto.records import Scalar
 
 COLUMNS = ("name", "step", "time", "value", "rank")

@@ -52,6 +52,23 @@ class Series:
     def __len__(self) -> int:
         return len(self.steps)
 
+    def to_arrow(self) -> Any:
+        """A `pyarrow.Table` of step, time (timestamp, UTC) and value."""
+        import pyarrow as pa
+
+        times = pa.array(self.times_ns).view(pa.timestamp("ns", tz="UTC"))
+        return pa.table({"step": self.steps, "time": times, "value": self.values})
+
+    def to_pandas(self) -> Any:
+        """The same as a `pandas.DataFrame`."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> Any:
+        """The same as a `polars.DataFrame`."""
+        import polars
+
+        return polars.from_arrow(self.to_arrow())
+
 
 @dataclass(frozen=True, slots=True)
 class Cells:

@@ -20,7 +20,7 @@ from exptrack_proto.records import Hparams, Summary, TextItem
 from tests.support.clocks import FakeClock
 from tests.support.homes import HomeBuilder
 
-LOCAL = ["catalog", "memory", "tensorboard"]
+LOCAL = ["catalog", "memory", "store", "tensorboard"]
 
 
 @pytest.fixture

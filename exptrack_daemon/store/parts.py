@@ -1,0 +1,431 @@
+"""A part of a run's series: one Parquet file of sorted points, and one of cells for what is long.
+
+runs/RUN_ID/series/
+  START-END.parquet         the points of ordinals START to END - 1, sorted by SeriesKey, step, ordinal
+  START-END.cells.parquet   cells of its long series at several widths (`pyramid`); of merged parts only
+
+Plain Parquet, to be read by anybody: role, rank, name, attempt, step, time, value, ordinal, kind, text.
+`value` is null for a text or a missing value, `text` has what float64 cannot hold (texts, ints beyond 2**53),
+`kind` is a number of `columns`. Row groups have at most 65,536 rows. What stands where is in the footer, as
+JSON under `exptrack`. Pages carry checksums. Bytes are a function of the points alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from exptrack_daemon.store.columns import BIG, TEXT, Points, SeriesKey
+from exptrack_daemon.store.pyramid import CellRows, levels_of
+from exptrack_daemon.store.series import Array, Axis
+
+FORMAT = 1
+GROUP_ROWS = 1 << 16
+_CELL_GROUP_ROWS = 1 << 13
+_META = b"exptrack"
+_LABELS = ("role", "rank", "name", "attempt", "kind", "text")
+_DELTAS = ("step", "time", "ordinal")
+_AXES: Mapping[Axis, str] = {"step": "step", "time": "time"}
+_SCHEMA = pa.schema(
+    [
+        ("role", pa.string()),
+        ("rank", pa.int32()),
+        ("name", pa.string()),
+        ("attempt", pa.int32()),
+        ("step", pa.int64()),
+        ("time", pa.timestamp("ns", tz="UTC")),
+        ("value", pa.float64()),
+        ("ordinal", pa.int64()),
+        ("kind", pa.uint8()),
+        ("text", pa.string()),
+    ]
+)
+_REAL_CELLS = frozenset(("min", "max", "sum", "last"))
+_CELL_SCHEMA = pa.schema(
+    [
+        (field.name, pa.float64() if field.name in _REAL_CELLS else pa.int64())
+        for field in fields(CellRows)
+    ]
+)
+
+
+class PartUnusable(Exception):
+    """A part is damaged, or a newer exptrack wrote it."""
+
+
+class PartName(NamedTuple):
+    """A part as the manifest names it."""
+
+    start: int
+    """Ordinal of its first point."""
+    end: int
+    level: int
+    """0: as it was gathered; 1: merged, or compacted at the run's end; it has cells."""
+
+    @property
+    def file(self) -> str:
+        return f"{self.start:015d}-{self.end:015d}.parquet"
+
+    @property
+    def cells_file(self) -> str:
+        return f"{self.start:015d}-{self.end:015d}.cells.parquet"
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        return (self.file, self.cells_file) if self.level else (self.file,)
+
+
+class Slice(NamedTuple):
+    """Where the points of one series stand in a part, and what they span."""
+
+    first: int
+    length: int
+    first_step: int
+    last_step: int
+    first_ns: int
+    last_ns: int
+
+
+class Level(NamedTuple):
+    """Cells of one series: where they stand, and the power of their width."""
+
+    first: int
+    length: int
+    shift: int
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Points of one series, by step. Arrays of one length: int64, int64, float64."""
+
+    steps: Array
+    times_ns: Array
+    values: Array
+
+
+def slices_of(points: Points) -> dict[SeriesKey, Slice]:
+    """Where each series of sorted points stands."""
+    if not len(points):
+        return {}
+    bounds = np.searchsorted(points.series, np.arange(len(points.keys) + 1))
+    starts, counts = bounds[:-1], np.diff(bounds)
+    columns = (
+        *(starts, counts, points.steps[starts], points.steps[bounds[1:] - 1]),
+        np.minimum.reduceat(points.times_ns, starts),
+        np.maximum.reduceat(points.times_ns, starts),
+    )
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return {key: Slice(*row) for key, row in zip(points.keys, rows, strict=True)}
+
+
+def _by_name(
+    slices: Mapping[SeriesKey, Slice],
+) -> dict[tuple[str, int, str], list[tuple[SeriesKey, Slice]]]:
+    found: dict[tuple[str, int, str], list[tuple[SeriesKey, Slice]]] = {}
+    for key, place in slices.items():
+        if key.is_number:
+            found.setdefault(key[:3], []).append((key, place))
+    return found
+
+
+def part_bytes(points: Points) -> bytes:
+    """The file of sorted points, whose ordinals have no gap."""
+    slices = slices_of(points)
+    start = int(points.ordinals.min())
+    meta = {
+        "format": FORMAT,
+        "start": start,
+        "end": start + len(points),
+        "series": [[*key, *place] for key, place in slices.items()],
+    }
+    table = table_of(points)
+    return _parquet(table, meta, GROUP_ROWS, labels=_LABELS, deltas=_DELTAS, reals=("value",))
+
+
+def table_of(points: Points) -> Any:
+    """Points as a `pyarrow.Table` of the columns that the files have."""
+    keys, series = points.keys, points.series
+    columns = [
+        *(_labels([getattr(key, field) for key in keys], series, kind) for field, kind in _KEYS),
+        pa.array(points.steps),
+        pa.array(points.times_ns).view(_SCHEMA.field("time").type),
+        pa.array(points.values, mask=points.kinds >= TEXT),
+        pa.array(points.ordinals),
+        pa.array(points.kinds),
+        _texts(points),
+    ]
+    order = [*_LABELS[:4], "step", "time", "value", "ordinal", "kind", "text"]
+    return pa.table(dict(zip(order, columns, strict=True)))
+
+
+_KEYS = (
+    ("role", pa.string()),
+    ("rank", pa.int32()),
+    ("name", pa.string()),
+    ("attempt", pa.int32()),
+)
+
+
+def _labels(words: Sequence[Any], series: Array, kind: Any) -> Any:
+    """One word a point, as a dictionary: nothing is copied a point."""
+    distinct = list(dict.fromkeys(words))
+    numbers = {word: number for number, word in enumerate(distinct)}
+    indices = np.array([numbers[word] for word in words], np.int32)[series]
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(distinct, kind))
+
+
+def _texts(points: Points) -> Any:
+    if not points.texts:
+        return pa.nulls(len(points), pa.string())
+    column: list[str | None] = [None] * len(points)
+    for at in np.flatnonzero((points.kinds == BIG) | (points.kinds == TEXT)).tolist():
+        column[at] = points.texts[int(points.ordinals[at])]
+    return pa.array(column, pa.string())
+
+
+def cells_bytes(points: Points, least: int) -> bytes:
+    """The file of the cells of every numeric series of at least `least` points."""
+    pieces: list[CellRows] = []
+    levels: list[list[Any]] = []
+    held = 0
+    for number, (key, place) in enumerate(slices_of(points).items()):
+        if not key.is_number or place.length < least:
+            continue
+        which = slice(place.first, place.first + place.length)
+        columns = points.steps[which], points.times_ns[which], points.values[which]
+        for axis in _AXES:
+            for shift, rows in levels_of(*columns, axis):
+                levels.append([number, axis, shift, held, len(rows)])
+                pieces.append(rows)
+                held += len(rows)
+    columns_of = {
+        field.name: np.concatenate(
+            [
+                np.empty(0, _CELL_SCHEMA.field(field.name).type.to_pandas_dtype()),
+                *(getattr(piece, field.name) for piece in pieces),
+            ]
+        )
+        for field in fields(CellRows)
+    }
+    reals = tuple(_REAL_CELLS)
+    deltas = tuple(name for name in columns_of if name not in _REAL_CELLS)
+    meta = {"format": FORMAT, "levels": levels}
+    return _parquet(pa.table(columns_of), meta, _CELL_GROUP_ROWS, deltas=deltas, reals=reals)
+
+
+def _parquet(
+    table: Any,
+    meta: Mapping[str, Any],
+    group_rows: int,
+    *,
+    labels: Sequence[str] = (),
+    deltas: Sequence[str],
+    reals: Sequence[str],
+) -> bytes:
+    encodings = dict.fromkeys(deltas, "DELTA_BINARY_PACKED") | dict.fromkeys(
+        reals, "BYTE_STREAM_SPLIT"
+    )
+    stream = pa.BufferOutputStream()
+    with pq.ParquetWriter(
+        stream,
+        table.schema,
+        compression="zstd",
+        compression_level=3,
+        use_dictionary=list(labels),
+        column_encoding=encodings,
+        store_schema=False,
+        write_page_checksum=True,
+    ) as writer:
+        writer.add_key_value_metadata({_META: msgspec.json.encode(meta)})
+        writer.write_table(table, row_group_size=group_rows)
+    return bytes(stream.getvalue())
+
+
+class DiskPart:
+    """A part as it stands on the disk. Keeps its footers, and no file open."""
+
+    def __init__(self, folder: Path, name: PartName) -> None:
+        """Read its footers.
+
+        Raises:
+            FileNotFoundError: it is not there (any more).
+            PartUnusable: it is damaged, or a newer exptrack wrote it.
+        """
+        self.name = name
+        self.path = folder / name.file
+        self._cells_path = folder / name.cells_file
+        with _reading(self.path):
+            self._meta, about = _footer(self.path)
+            if (about["start"], about["end"]) != name[:2] or self._meta.num_rows != len(self):
+                raise PartUnusable(f"{self.path.name} is not the part that it is called")
+            self.slices = {SeriesKey(*row[:5]): Slice(*row[5:]) for row in about["series"]}
+        self._by_name = _by_name(self.slices)
+        self._levels: dict[tuple[SeriesKey, Axis], list[Level]] = {}
+        self._cells_meta: Any = None
+        if name.level:
+            with _reading(self._cells_path):
+                self._cells_meta, about = _footer(self._cells_path)
+                keys = list(self.slices)
+                for number, axis, shift, first, count in about["levels"]:
+                    held = self._levels.setdefault((keys[number], axis), [])
+                    held.append(Level(first, count, shift))
+
+    def __len__(self) -> int:
+        return self.name.end - self.name.start
+
+    def series(self, role: str, rank: int, name: str) -> Sequence[tuple[SeriesKey, Slice]]:
+        """The numbers of one rank's metric, attempt by attempt."""
+        return self._by_name.get((role, rank, name), ())
+
+    def levels(self, key: SeriesKey, axis: Axis) -> Sequence[Level]:
+        """The widths at which there are cells of a series, finest first."""
+        return self._levels.get((key, axis), ())
+
+    def raw(
+        self, key: SeriesKey, axis: Axis = "step", lo: int | None = None, hi: int | None = None
+    ) -> Raw:
+        """The points of a series; with bounds, at least those from lo to hi (both included)."""
+        place = self.slices[key]
+        column = _AXES[axis]
+        found = self._read(place.first, place.length, (column, lo, hi), ["step", "time", "value"])
+        steps, times, values = (found.column(name) for name in ("step", "time", "value"))
+        return Raw(steps.to_numpy(), times.cast(pa.int64()).to_numpy(), values.to_numpy())
+
+    def cells(self, level: Level, lo: int, hi: int) -> CellRows:
+        """Cells of a level, at least those whose numbers lie from lo to hi."""
+        with _reading(self._cells_path):
+            groups = _groups(self._cells_meta, level.first, level.length, ("cell", lo, hi))
+            table = _slice(self._cells_path, self._cells_meta, groups, level.first, level.length)
+        return CellRows(*(table.column(name).to_numpy() for name in _CELL_SCHEMA.names))
+
+    def points(self) -> Points:
+        """All points, sorted; every checksum is checked.
+
+        Raises:
+            FileNotFoundError, PartUnusable: as for opening.
+        """
+        table = self._read(0, len(self), ("step", None, None), list(_SCHEMA.names)[4:])
+        kinds = table.column("kind").to_numpy()
+        ordinals = table.column("ordinal").to_numpy()
+        texts: dict[int, str] = {}
+        column = table.column("text")
+        if column.null_count < len(column):
+            odd = np.flatnonzero((kinds == BIG) | (kinds == TEXT))
+            words = column.take(pa.array(odd)).to_pylist()
+            texts = dict(zip(ordinals[odd].tolist(), words, strict=True))
+        counts = [place.length for place in self.slices.values()]
+        series = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+        times = table.column("time").cast(pa.int64()).to_numpy()
+        values = table.column("value").to_numpy()
+        return Points(
+            *(tuple(self.slices), series, table.column("step").to_numpy(), times, values),
+            *(ordinals, kinds, texts),
+        )
+
+    def _read(
+        self, first: int, count: int, bounds: tuple[str, int | None, int | None], columns: list[str]
+    ) -> Any:
+        with _reading(self.path):
+            groups = _groups(self._meta, first, count, bounds)
+            return _slice(self.path, self._meta, groups, first, count, columns)
+
+
+def _footer(path: Path) -> tuple[Any, dict[str, Any]]:
+    meta = pq.read_metadata(path)
+    about = msgspec.json.decode((meta.metadata or {})[_META])
+    if about["format"] > FORMAT:
+        raise PartUnusable(f"{path.name} was written by a newer exptrack; update it")
+    return meta, about
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException) as error:
+        raise PartUnusable(f"{path.name} cannot be read: {error}") from error
+
+
+def _groups(
+    meta: Any, first: int, count: int, bounds: tuple[str, int | None, int | None]
+) -> list[tuple[int, int]]:
+    """The row groups (number, first row) that hold rows `first` to `first + count` within the bounds."""
+    column, lo, hi = bounds
+    at = meta.schema.names.index(column)
+    found: list[tuple[int, int]] = []
+    row = 0
+    for number in range(meta.num_row_groups):
+        if row >= first + count:
+            break
+        rows = meta.row_group(number).num_rows if number == meta.num_row_groups - 1 else None
+        here, row = row, row + (rows if rows is not None else meta.row_group(0).num_rows)
+        if row <= first:
+            continue
+        if lo is not None and hi is not None:
+            span = meta.row_group(number).column(at).statistics
+            if span is not None and (span.max_raw < lo or span.min_raw > hi):
+                continue
+        found.append((number, here))
+    return found
+
+
+def _slice(
+    path: Path,
+    meta: Any,
+    groups: Sequence[tuple[int, int]],
+    first: int,
+    count: int,
+    columns: list[str] | None = None,
+) -> Any:
+    """The rows `first` to `first + count` that lie in the groups, which need not follow each other."""
+    with pq.ParquetFile(path, metadata=meta, page_checksum_verification=True) as file:
+        numbers = [number for number, _ in groups]
+        table = file.read_row_groups(numbers, columns=columns, use_threads=len(groups) > 8)
+    if not groups:
+        return table
+    before = max(0, first - groups[0][1])
+    number, row = groups[-1]
+    after = max(0, row + meta.row_group(number).num_rows - (first + count))
+    return table.slice(before, table.num_rows - before - after)
+
+
+class MemoryPart:
+    """Points that stand in memory only, as a part."""
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+        self.slices = slices_of(points)
+        self._by_name = _by_name(self.slices)
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def series(self, role: str, rank: int, name: str) -> Sequence[tuple[SeriesKey, Slice]]:
+        """The numbers of one rank's metric, attempt by attempt."""
+        return self._by_name.get((role, rank, name), ())
+
+    def levels(self, key: SeriesKey, axis: Axis) -> Sequence[Level]:
+        """None: what is in memory is summed up as it is."""
+        return ()
+
+    def raw(
+        self, key: SeriesKey, axis: Axis = "step", lo: int | None = None, hi: int | None = None
+    ) -> Raw:
+        """The points of a series, whatever the bounds."""
+        place = self.slices[key]
+        which = slice(place.first, place.first + place.length)
+        points = self._points
+        return Raw(points.steps[which], points.times_ns[which], points.values[which])
+
+    def points(self) -> Points:
+        return self._points

@@ -1,0 +1,55 @@
+"""A lane to the store's sink, as the daemon has it, with parts as small as a test wants them."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from exptrack_daemon.delivery.lane import Lane, LaneParts
+from exptrack_daemon.files import Files, OsFiles
+from exptrack_daemon.home import Home
+from exptrack_daemon.sinks.base import SinkContext
+from exptrack_daemon.sinks.store.sink import open_store
+from exptrack_daemon.store.compaction import Sizes
+from tests.support.clocks import FakeClock
+from tests.support.deliveries import drive
+
+SMALL = Sizes(chunk_points=6, merge_parts=3, merged_points=60, cells_from=4)
+
+
+def store_lane(
+    home: Path,
+    run_id: str,
+    clock: FakeClock,
+    *,
+    sizes: Sizes = SMALL,
+    files: Files | None = None,
+    batch_bytes: int = 4096,
+) -> Lane:
+    """The run's way into the store."""
+    where = Home(home)
+    parts = LaneParts(
+        name="store",
+        home=where,
+        files=files or OsFiles(),
+        clock=clock,
+        open_sink=functools.partial(open_store, sizes=sizes, files=files),
+        batch_bytes=batch_bytes,
+        batch_age_s=0.5,
+    )
+    context = SinkContext(where, where.run(run_id), {}, clock, lambda _pid: None)
+    return Lane(run_id, parts, context)
+
+
+def deliver(home: Path, run_id: str, *, sizes: Sizes = SMALL, batch_bytes: int = 4096) -> Lane:
+    """Bring what stands in the journal into the store."""
+    clock = FakeClock()
+    lane = store_lane(home, run_id, clock, sizes=sizes, batch_bytes=batch_bytes)
+    drive(lane, clock, 30.0)
+    return lane
+
+
+def part_files(home: Path, run_id: str) -> dict[str, bytes]:
+    """The files of a run's store, by name."""
+    folder = Home(home).run(run_id) / "series"
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
