@@ -39,6 +39,11 @@ function flat(children) {
     .map((child) => (child instanceof Node ? child : String(child)));
 }
 
+/** A sentence with `commands` in it, as nodes. */
+export function sentenceNodes(text) {
+  return String(text).split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
 /** Replace what an element holds. */
 export function fill(host, ...children) {
   host.replaceChildren(...flat(children));

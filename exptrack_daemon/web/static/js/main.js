@@ -1,7 +1,7 @@
 /** Where the studio's own pages meet: address, navigation bar, notices, and the page that is open. */
 
 import { api, onAnswer, Refused, ServerGone } from "./api.js";
-import { fill, h } from "./dom.js";
+import { fill, h, sentenceNodes } from "./dom.js";
 import { Live } from "./live.js";
 import { mountNav } from "./nav.js";
 import { duration } from "./pure/format.js";
@@ -38,7 +38,7 @@ const shell = {
   say(error, host = null) {
     const words = error instanceof Refused || error instanceof ServerGone ? error.message : `This page has a fault: ${error.message}`;
     if (!(error instanceof Refused || error instanceof ServerGone)) console.error(error);
-    if (host) fill(host, h("p", { class: "empty bad", role: "alert" }, words));
+    if (host) fill(host, h("p", { class: "empty bad", role: "alert" }, sentenceNodes(words)));
     else notice("refused", "bad", words, 8000);
   },
   tell: (words) => notice("told", "good", words, 4000),
@@ -48,7 +48,7 @@ const shell = {
 function notice(name, kind, words, forMs = 0) {
   notices.querySelector(`[data-name="${name}"]`)?.remove();
   if (!words) return;
-  const shown = h("p", { class: `notice ${kind}`, data: { name } }, words);
+  const shown = h("p", { class: `notice ${kind}`, data: { name } }, sentenceNodes(words));
   notices.append(shown);
   if (forMs) setTimeout(() => shown.remove(), forMs);
 }

@@ -1,10 +1,21 @@
 /** A card: one metric's chart with its name, its words, and a table in its place on request. */
 
+import { api } from "../api.js";
 import { fill, h } from "../dom.js";
+import { place } from "../pure/format.js";
 import { notFinite, notPositive } from "../pure/lines.js";
 import { Plot } from "./plot.js";
 import { swatch } from "./swatch.js";
 import { factsTable, placeOf, readout, sentence, valuesAt } from "./words.js";
+
+const ASKED_RUNS = 8;
+
+/** The first step at which one of the runs logged something that is no number. */
+async function firstOdd(name, runs, lo, width) {
+  const answers = await Promise.all(runs.slice(0, ASKED_RUNS).map((run) => api.points({ run, name, lo, hi: lo + width - 1, rank: 0 })));
+  const odd = answers.flatMap(({ points }) => points.filter(({ value }) => typeof value === "string" || value === null).map(({ step }) => step));
+  return odd.length ? Math.min(...odd) : null;
+}
 
 export class Card {
   /**
@@ -64,8 +75,23 @@ export class Card {
     const words = sentence(this.shown);
     if (this.words.textContent !== words) fill(this.words, words);
     this.words.title = words;
-    fill(this.mark, marks.total > 0 && h("span", { class: "badge bad", title: `${marks.total} values; in ${marks.runs.map((id) => this.page.names.get(id) ?? id).join(", ")}` }, `NaN/∞ at ${placeOf(data, marks.firstCell)}`));
+    this.drawMark(marks);
     if (!this.table.hidden) fill(this.table, factsTable(this.metric.name, this.shown));
+  }
+
+  /** The badge names the very step: where cells hold several, the rows of the first odd cell are asked for it. */
+  async drawMark(marks) {
+    const show = (at) => fill(this.mark, h("span", { class: "badge bad", title: `${marks.total} values, in ${marks.runs.map((id) => this.page.names.get(id) ?? id).join(", ")}` }, `NaN/∞ at ${at}`));
+    if (!marks.total) return fill(this.mark);
+    const { x, x0, width } = this.data;
+    const key = `${x}|${marks.firstCell}|${width}|${x0}|${marks.runs}`;
+    if (this.exact?.key === key) return show(this.exact.at);
+    show(placeOf(this.data, marks.firstCell));
+    if (x !== "step" || width === 1) return undefined;
+    const at = await firstOdd(this.metric.name, marks.runs, x0 + marks.firstCell * width, width).catch(() => null);
+    if (at === null) return undefined;
+    this.exact = { key, at: place(at, "step") };
+    return show(this.exact.at);
   }
 
   point(cell, spot) {

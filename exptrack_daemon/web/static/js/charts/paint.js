@@ -3,6 +3,7 @@
 import { isDark, lookOf, themeColour } from "../pure/colours.js";
 
 const BAND_ALPHA = 0.16;
+const VEIL_ALPHA = 0.68;
 
 function clipped(chart, paint) {
   const { ctx, bbox } = chart;
@@ -66,7 +67,7 @@ export function drawMarks(chart, { data, marks }) {
   });
 }
 
-/** One line, thick, on a canvas of its own; an index below 0 clears it. */
+/** One line, thick, over a veil on all others, on a canvas of its own; an index below 0 clears it. */
 export function drawHighlight(canvas, chart, plot, index) {
   const { width, height } = chart.bbox;
   if (index < 0) {
@@ -76,6 +77,10 @@ export function drawHighlight(canvas, chart, plot, index) {
   canvas.width = width;
   canvas.height = height;
   const ctx = canvas.getContext("2d");
+  ctx.fillStyle = themeColour("panel");
+  ctx.globalAlpha = VEIL_ALPHA;
+  ctx.fillRect(0, 0, width, height);
+  ctx.globalAlpha = 1;
   const { stroke, dash } = lookOf(plot.look.order.get(plot.drawn[index].id) ?? 0, isDark());
   ctx.strokeStyle = stroke;
   ctx.lineWidth = 2.5 * devicePixelRatio;

@@ -73,7 +73,7 @@ export class Plot {
       width,
       height,
       ms: 1,
-      padding: [8, 10, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       cursor: {
         y: false,
@@ -147,7 +147,6 @@ export class Plot {
   drawOverlay() {
     if (!this.chart) return;
     const index = this.drawn.findIndex(({ id }) => id === this.highlighted);
-    this.chart.ctx.canvas.classList.toggle("dimmed", index >= 0);
     drawHighlight(this.overlay, this.chart, this, index);
   }
 

@@ -4,7 +4,7 @@ import { h } from "../dom.js";
 import { number, place, whole } from "../pure/format.js";
 import { factsOf, nearestFilled } from "../pure/lines.js";
 
-const NAMED_RUNS = 3;
+const NAMED_RUNS = 2;
 const READ_OUT = 9;
 
 /**
@@ -14,13 +14,20 @@ const READ_OUT = 9;
 export function sentence({ data, look, names, marks, outside, belowLog }) {
   const lines = data.lines.filter(({ id, stats }) => !look.hidden.has(id) && factsOf(stats).filled > 0);
   if (!lines.length && !marks.total) return "No values here.";
-  const parts = lines.slice(0, NAMED_RUNS).map(({ id, stats }) => `${names.get(id) ?? id}: ${number(factsOf(stats).last)}`);
-  if (lines.length > NAMED_RUNS) parts.push(`${lines.length - NAMED_RUNS} more runs`);
-  const said = [`Last ${parts.join(", ")}`];
-  if (marks.total) said.push(`${whole(marks.total)} NaN or infinite, first at ${placeOf(data, marks.firstCell)}`);
+  const said = lines.length ? [lastValues(lines, names, data.width > 1 && data.x === "step")] : [];
+  if (marks.total) said.unshift(`${whole(marks.total)} NaN or infinite, first at ${placeOf(data, marks.firstCell)}`);
   if (outside) said.push(`${whole(outside)} off the scale`);
   if (belowLog) said.push(`${whole(belowLog)} at or below 0 left out`);
   return `${said.join(" · ")}.`;
+}
+
+function lastValues(lines, names, isAbout) {
+  const about = isAbout ? "≈ " : "";
+  const lasts = lines.map(({ id, stats }) => ({ name: names.get(id) ?? id, last: factsOf(stats).last }));
+  if (lasts.length <= NAMED_RUNS) return `Last ${about}${lasts.map(({ name, last }) => (lasts.length > 1 ? `${number(last)} (${name})` : number(last))).join(", ")}`;
+  lasts.sort((a, b) => a.last - b.last);
+  const [least, most] = [lasts[0], lasts[lasts.length - 1]];
+  return `${lasts.length} runs, last ${about}${number(least.last)} (${least.name}) to ${number(most.last)} (${most.name})`;
 }
 
 /** Where a cell is; its first step when it holds one step, else from where on. */
@@ -58,7 +65,8 @@ export function factsTable(name, { data, look, names }) {
     return h("tr", {}, h("th", { scope: "row" }, names.get(id) ?? id), cells.map((text) => h("td", { class: "number" }, text)), h("td", { class: "number" }, whole(odd)));
   });
   const heads = ["Run", "First", "Last", "Least", "Most", "NaN, ±∞"].map((text, at) => h("th", { scope: "col", class: at ? "number" : null }, text));
-  return h("table", {}, h("caption", { class: "sr-only" }, `${name}, a row a run${data.lines[0]?.stats.min ? "" : "; least and most of the means of cells"}`), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
+  const cells = data.x === "step" && data.width > 1 ? `Means of ${whole(data.width)} steps each${data.lines[0]?.stats.min ? "; least and most are exact" : ""}.` : "";
+  return h("table", {}, h("caption", {}, h("span", { class: "sr-only" }, `${name}, a row a run. `), cells), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, rows));
 }
 
 function total(values) {

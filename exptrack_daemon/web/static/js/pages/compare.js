@@ -96,23 +96,28 @@ function valuesBox(runs, names, compared) {
     const winner = winnerOf(name, values);
     return h("tr", {}, h("th", { scope: "row" }, name), values.map((given, index) => {
       const top = best(name, runs[index].id);
-      return h("td", { class: `number${index === winner ? " winner" : ""}` }, value(given), top !== null && h("small", { class: "best" }, `best ${value(top)}`));
+      return h("td", { class: `number${index === winner ? " winner" : ""}` }, value(given), top !== null && winnerWay(name) !== 0 && h("small", { class: "best" }, `best ${value(top)}`));
     }));
   });
   const rest = metrics.length > FIRST_METRICS ? h("p", { class: "muted" }, `${metrics.length - FIRST_METRICS} more metrics: see each run’s page.`) : null;
-  return box("Final values", wideTable("Final values", ["Metric"], runHeads(runs, names), rows, "No values yet."), rest);
+  return box("Final and best values", wideTable("Final and best values", ["Metric"], runHeads(runs, names), rows, "No values yet."), rest);
 }
 
-/** Best values by metric and run, in either shape that the API may give; null where it says nothing. */
+/** The best value of a metric in a run; null where that is not told. */
 function bestOf(compared) {
-  const held = compared?.values ?? compared?.metrics ?? [];
-  const byName = Array.isArray(held) ? new Map(held.map((one) => [one.name, one])) : new Map(Object.entries(held));
-  return (name, id) => byName.get(name)?.best?.[id] ?? null;
+  const runs = (compared?.runs ?? []).map(({ id }) => id);
+  const byName = new Map((compared?.metrics ?? []).map((metric) => [metric.name, metric]));
+  return (name, id) => byName.get(name)?.best?.[runs.indexOf(id)] ?? null;
 }
 
 /** Less is better for losses and errors, more for accuracies; for anything else nobody wins. */
+function winnerWay(name) {
+  if (/loss|error|perplexity|mse|mae|rmse|latency/i.test(name)) return -1;
+  return /acc|f1|auc|bleu|reward|score|recall|precision|iou/i.test(name) ? 1 : 0;
+}
+
 function winnerOf(name, values) {
-  const way = /loss|error|perplexity|mse|mae|rmse|latency/i.test(name) ? -1 : /acc|f1|auc|bleu|reward|score|recall|precision|iou/i.test(name) ? 1 : 0;
+  const way = winnerWay(name);
   let winner = -1;
   if (!way) return winner;
   values.forEach((given, index) => {

@@ -18,6 +18,7 @@ export function runPage(main, route, shell) {
   const said = h("div");
   const about = h("div");
   const boxes = h("div", { class: "boxes" });
+  const tables = h("div");
   const picture = h("div");
   const media = h("div");
   let run = null;
@@ -37,7 +38,7 @@ export function runPage(main, route, shell) {
 
   function begin() {
     shell.title(run.name || run.id);
-    fill(main, head, said, about, h("div", { class: "run" }, boxes, h("div", { class: "aside" }, picture)), media);
+    fill(main, head, said, about, h("div", { class: "run" }, boxes, h("div", { class: "aside" }, picture)), tables, media);
     drawAbout();
     drawPicture();
     mediaSection(media, [run]).catch((error) => shell.say(error));
@@ -46,8 +47,10 @@ export function runPage(main, route, shell) {
   function draw() {
     drawHead();
     fill(said, ...troubles(run));
-    const focused = boxes.contains(document.activeElement) || boxes.contains(getSelection()?.anchorNode);
-    if (!focused || !boxes.childElementCount) fill(boxes, allBoxes(run));
+    for (const [host, content] of [[boxes, valueBoxes(run)], [tables, tableBoxes(run)]]) {
+      const isUsed = host.contains(document.activeElement) || host.contains(getSelection()?.anchorNode);
+      if (!isUsed || !host.childElementCount) fill(host, content);
+    }
   }
 
   function drawHead() {
@@ -69,8 +72,8 @@ export function runPage(main, route, shell) {
     return h("button", { type: "button", on: { click: async (event) => {
       event.target.disabled = true;
       try {
-        const { url } = await api.tensorboard("POST");
-        if (/^(https?:|\/)/.test(url)) window.open(url, "_blank", "noopener");
+        await api.tensorboard("POST"); // says in words what is missing, where it cannot start
+        window.open("/tensorboard/", "_blank", "noopener");
       } catch (error) {
         shell.say(error);
       }
@@ -126,17 +129,17 @@ function troubles(run) {
   const said = [];
   const say = (kind, words) => said.push(h("p", { class: `notice ${kind} boxed` }, words));
   const detail = run.status_detail ? `: ${run.status_detail}` : "";
-  if (run.status === "crashed") say("bad", `This run crashed${detail}. All that its process had logged was recovered, to the last row.`);
+  if (run.status === "crashed") say("bad", `This run crashed${detail || ": its process is gone and never said goodbye. What it had logged was recovered"}.`);
   if (run.status === "failed") say("bad", `This run failed${detail}${run.exit_code ? ` (exit code ${run.exit_code})` : ""}.`);
   if (run.status === "preempted") say("warn", `This run was preempted${detail}.`);
   if (run.lost_items) say("bad", `${counted(run.lost_items, "row")} could not be kept. The loss ledger below says which and why.`);
-  if (run.rows === 0) say("plain", "This run has not logged anything yet.");
+  if (!run.rows) say("plain", "This run has not logged anything yet.");
   for (const sink of run.sinks ?? []) if (/fail|unavailable|down|crash/.test(sink.status ?? "")) say("warn", `Sink ${sink.name} is ${sink.status}${sink.reason ? `: ${sink.reason}` : ""}. Its rows wait in the journal; nothing is lost.`);
   for (const problem of run.problems ?? []) say("warn", value(problem));
   return said;
 }
 
-function allBoxes(run) {
+function valueBoxes(run) {
   const none = (words) => h("p", { class: "muted" }, words);
   const table = (label, values, words) => {
     const rows = flatRows(values);
@@ -146,13 +149,15 @@ function allBoxes(run) {
     table("Summary", run.summary, "No values yet."),
     table("Config", run.config, "This run was started without a config."),
     table("System", run.system, "The sampler has written nothing for this run."),
-    alertsBox(run), notesBox(run), artifactsBox(run), sinksBox(run), streamsBox(run), ledgerBox(run),
+    alertsBox(run), notesBox(run),
   ];
 }
 
+const tableBoxes = (run) => [sinksBox(run), streamsBox(run), ledgerBox(run), artifactsBox(run)];
+
 function alertsBox({ alerts }) {
   if (!alerts?.length) return null;
-  return box("Alerts", h("ul", { class: "plain" }, alerts.map((alert) => h("li", {}, h("span", { class: `badge ${alert.level === "error" ? "bad" : "warn"}` }, alert.level ?? "alert"), " ", h("b", {}, alert.title ?? ""), " ", alert.text ?? "", h("small", {}, ` ${moment(alert.time_ms)}`)))));
+  return box("Alerts", h("ul", { class: "plain" }, alerts.map((alert) => h("li", {}, h("span", { class: `badge ${{ error: "bad", warning: "warn" }[alert.level] ?? "plain"}` }, alert.level ?? "alert"), " ", h("b", {}, alert.title ?? ""), " ", alert.text ?? "", h("small", {}, ` ${moment(alert.time_ms)}`)))));
 }
 
 function notesBox({ user_notes: notes }) {
@@ -163,8 +168,8 @@ function notesBox({ user_notes: notes }) {
 function artifactsBox({ artifacts }) {
   if (!artifacts?.length) return null;
   return box("Artifacts", plainTable("Artifacts", [
-    ["Name", (one) => one.name ?? ""], ["Kind", (one) => one.kind ?? one.type ?? ""], ["Place", (one) => h("code", {}, one.uri ?? one.path ?? "")],
-    ["Size", (one) => bytes(one.size ?? one.size_bytes ?? one.bytes), true], ["When", (one) => moment(one.time_ms)],
+    ["Name", (one) => one.name ?? ""], ["Type", (one) => one.type], ["Place", (one) => h("code", {}, one.path)],
+    ["Size", (one) => bytes(one.size_bytes), true], ["Step", (one) => whole(one.step), true], ["When", (one) => moment(one.time_ms)],
   ], artifacts));
 }
 

@@ -77,7 +77,7 @@ export function runsPage(main, route, shell) {
     const go = (page) => shell.go(page, { runs: ids.slice(0, MOST_CHARTED).join(",") });
     fill(
       actions,
-      h("span", { class: "muted" }, ids.length ? `${ids.length} chosen` : "Tick runs to draw and compare them."),
+      h("span", { class: "muted hint" }, ids.length ? `${ids.length} chosen` : "Tick runs to draw and compare them."),
       h("button", { type: "button", class: "primary", disabled: ids.length === 0, on: { click: () => go("charts") } }, "Charts"),
       h("button", { type: "button", disabled: ids.length < 2, on: { click: () => go("compare") } }, "Compare"),
       ids.length > 0 && h("button", { type: "button", class: "quiet", on: { click: forget } }, "Clear"),
