@@ -56,14 +56,17 @@ def _drawn_once(home: Path) -> str:
 
 
 def _read_private(path: Path) -> str | None:
+    """The token that stands there, if nobody else can have read it."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
         found = os.fstat(descriptor)
-        is_private = found.st_uid == os.getuid() and not found.st_mode & 0o077
+        is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
+        if not is_ours or found.st_mode & 0o077:
+            return None
         text = os.read(descriptor, 100).decode("ascii", "replace")
     finally:
         os.close(descriptor)
-    return text if is_private and stat.S_ISREG(found.st_mode) and _TOKEN.fullmatch(text) else None
+    return text if _TOKEN.fullmatch(text) else None
