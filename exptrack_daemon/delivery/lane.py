@@ -91,7 +91,8 @@ class Lane:
         self._is_newer = is_newer(parts.files, self._path)
         self.cursor: Cursor = load_cursor(parts.files, self._path)
         self._is_saved = True
-        self._reader = JournalReader(parts.files, parts.home.journal(run_id), run_id)
+        journal = parts.home.journal(run_id)
+        self._reader = JournalReader(parts.files, journal, run_id, remembers=True)
         self._replay = Replay(run_id)
         self._position = self.cursor.position
         self._sink: Sink | None = None

@@ -58,8 +58,16 @@ def load_cursor(files: Files, path: Path) -> Cursor:
 
 
 def save_cursor(files: Files, path: Path, cursor: Cursor) -> None:
-    """Replace the cursor durably."""
-    files.make_directory(path.parent)
+    """Replace the cursor durably.
+
+    Raises:
+        OSError: it could not be; the old cursor stands, or the new one.
+    """
+    if not files.exists(path):
+        files.make_directory(path.parent)
+        files.sync_directory(
+            path.parent.parent
+        )  # else a power cut takes the folder, and the cursor
     checked = replace(cursor, check=_check(cursor))
     replace_durably(files, path, msgspec.json.encode(checked))
 

@@ -127,16 +127,37 @@ class _Place(NamedTuple):
 
 
 class JournalReader:
-    """Reads one run's journal. Cheap to make; keeps no file open."""
+    """Reads one run's journal. Cheap to make; keeps no file open.
 
-    def __init__(self, files: Files, directory: Path, run_id: str) -> None:
+    One that `remembers`, whose positions are kept across a power cut, makes the name of each segment durable
+    before it hands out anything of it: the writer may have been killed before it did so, and a position in a
+    segment that a power cut took would later be one in another segment of that number.
+    """
+
+    def __init__(
+        self, files: Files, directory: Path, run_id: str, *, remembers: bool = False
+    ) -> None:
         self._files = files
         self._directory = directory
         self._run_id = run_id
         self._headers: dict[int, _Place] = {}
+        self._remembers = remembers
+        self._named = 0
+        """Up to this segment all names are durable."""
 
     def read(self, position: Position = START, max_bytes: int = _READ_BYTES) -> Reading:
-        """Frames from `position` on, about `max_bytes` of them; none when there is nothing new."""
+        """Frames from `position` on, about `max_bytes` of them; none when there is nothing new.
+
+        Raises:
+            OSError: the disk cannot be read, or, for one that remembers, synced.
+        """
+        reading = self._read_on(position, max_bytes)
+        if self._remembers and reading.next != position and reading.next.segment > self._named:
+            self._files.sync_directory(self._directory)
+            self._named = reading.next.segment
+        return reading
+
+    def _read_on(self, position: Position, max_bytes: int) -> Reading:
         reading = Reading(next=position)
         while not reading.frames:
             here = reading.next

@@ -10,6 +10,7 @@ Order of things, which everything else relies on:
 5. A new process never writes to, or syncs, what another one left. Frames that stand intact after the last
    mark (they may have been acknowledged just before a power cut) are copied into a new segment, which
    then stands there with all of them, durable and marked, or not at all. What is torn there is left.
+   Before it promises anything it syncs the folder: the other one may have ended between naming and that.
 6. The header only helps: where it is damaged, the segment's frames still count.
 """
 
@@ -254,6 +255,7 @@ class Journal:
         ending = self._ending()
         if ending.segment == 0:
             return
+        self._files.sync_directory(self._directory)
         self._has_folder = True
         self._number = ending.segment
         self._tail = _Tail(ending.segment, ending.end, ending.record, ending.rows)

@@ -38,6 +38,8 @@ class Place:
     cursor: Cursor = field(default_factory=Cursor)
     reader: JournalReader | None = None
     max_bytes: int = 4_000
+    saved: int = 0
+    """Frames that a saved cursor counted: no later one may count fewer."""
 
     def start(self, files: MemoryFiles) -> None:
         """A new worker: go on from the cursor, which must not be ahead of what is kept."""
@@ -45,8 +47,9 @@ class Place:
         counted = self.cursor.state["kept"] if self.cursor.state else 0
         assert counted <= len(self.kept), f"{self.name}: the cursor is ahead of the destination"
         assert counted == self.cursor.delivered == self.cursor.position.record
+        assert counted >= self.saved, f"{self.name}: a saved cursor is gone"
         del self.kept[counted:]
-        self.reader = JournalReader(files, DIRECTORY, RUN)
+        self.reader = JournalReader(files, DIRECTORY, RUN, remembers=True)
 
     def deliver(self, files: MemoryFiles) -> None:
         """One round of a worker: read, write, move the cursor."""
@@ -54,6 +57,7 @@ class Place:
             self.start(files)
         self._read()
         save_cursor(files, path_of(self.name), self.cursor)
+        self.saved = self.cursor.delivered
 
     def catch_up(self, files: MemoryFiles) -> None:
         """Read on to the end."""

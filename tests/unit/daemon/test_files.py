@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 
 import pytest
 
@@ -53,3 +54,27 @@ def test_a_link_is_not_followed_for_appending(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
     with pytest.raises(OSError, match="symbolic"):
         OsFiles().open_append(tmp_path / "link")
+
+
+def test_a_write_that_the_system_takes_in_part_is_no_success(tmp_path):
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file = OsFiles().open_append(tmp_path / "f")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, old[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            file.append(bytes(1_500))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        file.close()
+    assert (tmp_path / "f").stat().st_size == 1_000
+
+
+def test_a_sync_asks_the_device(tmp_path):
+    """A pipe is the one file that says no."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    file = OsFiles().open_append(tmp_path / "pipe")
+    with pytest.raises(OSError, match="Invalid argument"):
+        file.sync()
+    file.close()
+    os.close(reader)

@@ -80,3 +80,12 @@ def test_a_crash_while_saving_leaves_the_old_cursor_or_the_new_one(seed):
         is_saved = False
     left = load_cursor(files.crash(random), PATH).position
     assert left == after.position or (not is_saved and left == CURSOR.position)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_first_cursor_makes_its_folder_durable(seed):
+    files = MemoryFiles()
+    files.make_directory(PATH.parent.parent)
+    files.sync_directory(RUNS)
+    save_cursor(files, PATH, CURSOR)
+    assert load_cursor(files.crash(Random(seed)), PATH).position == CURSOR.position

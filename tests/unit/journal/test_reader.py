@@ -267,3 +267,19 @@ def test_a_newest_segment_without_its_header_is_told():
     found, flaws, _ = read_found(files)
     assert [bytes(item.frame) for item in found] == [rows_frame(0)]
     assert [(flaw.segment, flaw.reason) for flaw in flaws] == [(2, "the segment has no header")]
+
+
+def test_a_reader_that_remembers_makes_names_durable_before_it_hands_anything_out():
+    files = MemoryFiles()
+    commit(open_journal(files), rows_frame(0))
+    files.durable.clear()  # its maker was killed before it synced the folder
+    reader = JournalReader(files, DIRECTORY, RUN, remembers=True)
+    files.fail_next("sync_directory")
+    with pytest.raises(OSError, match="Input/output"):
+        reader.read()
+    assert len(reader.read().frames) == 1
+    assert list(files.durable) == [segment_path(DIRECTORY, 1)]
+    begun = len(files.log)
+    assert len(JournalReader(files, DIRECTORY, RUN).read().frames) == 1
+    assert reader.read(reader.read().next).frames == []
+    assert files.log[begun:] == []
