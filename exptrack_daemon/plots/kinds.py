@@ -41,6 +41,16 @@ KINDS = {
             "any metrics of any runs, a panel each",
             ("metrics", "x", "smooth", "log", "log_x"),
         ),
+        Kind(
+            "seeds",
+            "runs grouped: mean or median and an interval over seeds",
+            ("metrics", "group_by", "interval", "centre", "log"),
+        ),
+        Kind("system", "GPU, CPU, memory, disk and network over time", (), 1),
+        Kind("gradients", "gradient norms by layer and step", ("metrics",), 1),
+        Kind("histograms", "distributions over steps, as ridges", ("metrics",), 1),
+        Kind("parallel", "what was configured, coloured by what came out", ("metrics",)),
+        Kind("steps", "where the time of a step goes", (), 1),
     )
 }
 

@@ -75,17 +75,17 @@ def names_to_draw(held: Sequence[Logged], patterns: Sequence[str]) -> tuple[list
     trainer = list(dict.fromkeys(name for there in held for name in there.trainer))
     if not trainer:
         raise NothingToDraw("no metric was logged yet")
-    return _usual_first(trainer)[:_UNASKED_PANELS], max(0, len(trainer) - _UNASKED_PANELS)
+    return usual_first(trainer)[:_UNASKED_PANELS], max(0, len(trainer) - _UNASKED_PANELS)
 
 
-def _usual_first(names: Iterable[str]) -> list[str]:
-    """What one looks at first stands first; within that, in the order of names."""
+def usual_first(names: Iterable[str], *, last: bool = False) -> list[str]:
+    """What one looks at first stands first; with `last`, of those alike what was validated."""
 
-    def rank(name: str) -> tuple[int, str]:
+    def rank(name: str) -> tuple[int, bool, str]:
         if any(fnmatchcase(name, pattern) for pattern in _SELDOM):
-            return len(_USUAL) + 1, name
+            return len(_USUAL) + 1, True, name
         fits = (at for at, pattern in enumerate(_USUAL) if fnmatchcase(name.lower(), pattern))
-        return next(fits, len(_USUAL)), name
+        return next(fits, len(_USUAL)), last and not name.lower().startswith(("val", "test")), name
 
     return sorted(names, key=rank)
 

@@ -48,7 +48,8 @@ class Options:
     log_x: bool = False
     group_by: str | None = None
     """A config key (dots for nested ones); None: the name without its seed."""
-    interval: Interval = "ci95"
+    interval: Interval | None = None
+    """None: that of the centre, `ci95` of a mean and `iqr` of a median."""
     centre: Centre = "mean"
     size: tuple[float, float] | None = None
     """Width and height in inches."""
@@ -59,7 +60,7 @@ class Options:
     def __post_init__(self) -> None:
         for name, allowed in (("x", Across), ("interval", Interval), ("centre", Centre)):
             given = getattr(self, name)
-            if given not in get_args(allowed):
+            if given is not None and given not in get_args(allowed):
                 raise PlotRefused(f"{name} is one of {_listed(get_args(allowed))}, not {given!r}")
         if self.smooth is not None and not 0 <= self.smooth <= _MOST_SMOOTH:
             raise PlotRefused(

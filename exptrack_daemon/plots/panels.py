@@ -234,7 +234,7 @@ def label_x(axes: Axes, across: Across, zone: str = "UTC") -> None:
         size, unit = _time_unit(axes.get_xlim())
         axes.set_xlabel(f"time since start ({unit})")
         if not is_log:
-            axes.xaxis.set_major_locator(_Scaled(size))
+            axes.xaxis.set_major_locator(Scaled(size))
         axes.xaxis.set_major_formatter(lambda at, _: f"{at / size:g}")
     elif not is_log:
         label_steps(axes)
@@ -244,11 +244,11 @@ def label_x(axes: Axes, across: Across, zone: str = "UTC") -> None:
         axes.xaxis.set_minor_formatter(lambda *_: "")
 
 
-class _Scaled(MaxNLocator):
-    """Ticks that are round in a unit of so many seconds."""
+class Scaled(MaxNLocator):
+    """Ticks that are round in a unit of this size: minutes, GiB."""
 
-    def __init__(self, size: float) -> None:
-        super().__init__(7, steps=[1, 2, 2.5, 5, 10])
+    def __init__(self, size: float, ticks: int = 7) -> None:
+        super().__init__(ticks, steps=[1, 2, 2.5, 5, 10])
         self._size = size
 
     def tick_values(self, vmin: float, vmax: float) -> Any:

@@ -16,10 +16,9 @@ def views(reader: HomeReader, runs: Sequence[str], kind: str, most: int | None) 
         PlotRefused: there are more than this kind can show.
         RunNotFound: one is not there.
     """
-    known = set(reader.run_ids())
+    known = {view.id: view for view in reader.views(list(dict.fromkeys(runs)))}
     found = {
-        view.id: view
-        for view in (reader.view(run) if run in known else reader.find(run) for run in runs)
+        view.id: view for view in (known[run] if run in known else reader.find(run) for run in runs)
     }
     if not found:
         raise NothingToDraw("name at least one run")
@@ -30,13 +29,13 @@ def views(reader: HomeReader, runs: Sequence[str], kind: str, most: int | None) 
 
 
 def title_of(run: RunView) -> str:
-    return f"{run.facts.run.project} / {run.facts.run.name}"
+    return f"{run.run.project} / {run.run.name}"
 
 
 def names_of(runs: Sequence[RunView]) -> list[str]:
     """A name for each, told apart: by name, where that is taken by project too, else by id."""
-    names = [run.facts.run.name for run in runs]
-    for longer in (title_of, lambda run: f"{run.facts.run.name} ({run.id})"):
+    names = [run.run.name for run in runs]
+    for longer in (title_of, lambda run: f"{run.run.name} ({run.id})"):
         taken = Counter(names)
         names = [
             name if taken[name] == 1 else longer(run) for name, run in zip(names, runs, strict=True)
@@ -48,6 +47,6 @@ def common_title(runs: Sequence[RunView]) -> str:
     """What the runs are, in one line."""
     if len(runs) == 1:
         return title_of(runs[0])
-    projects = list(dict.fromkeys(run.facts.run.project for run in runs))
+    projects = list(dict.fromkeys(run.run.project for run in runs))
     shown = ", ".join(projects[:3]) + (" …" if len(projects) > 3 else "")
     return f"{shown} / {len(runs)} runs"

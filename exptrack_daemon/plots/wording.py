@@ -24,6 +24,7 @@ _WIDE_FONTS = (
     "Noto Sans Symbols2",
 )
 _NO_GLYPH = "□"
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def shown(text: str, most: int = LONGEST) -> str:
@@ -77,12 +78,15 @@ def duration(seconds: float) -> str:
     return "0 s" if seconds == 0 else f"{seconds * 1e6:.4g} µs"
 
 
+def bytes_unit(count: float) -> float:
+    """The unit (a power of 1,024) in which so many bytes are said."""
+    return 1024.0 ** next((at for at in range(len(_UNITS) - 1, 0, -1) if abs(count) >= 1024**at), 0)
+
+
 def amount_of_bytes(count: float) -> str:
     """Bytes in powers of 1,024."""
-    for size, unit in ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if abs(count) >= size:
-            return f"{count / size:.4g} {unit}"
-    return f"{count:.4g} B"
+    unit = bytes_unit(count)
+    return f"{count / unit:.4g} {_UNITS[round(math.log(unit, 1024))]}"
 
 
 class Values(Formatter):
