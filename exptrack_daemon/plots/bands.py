@@ -37,7 +37,7 @@ def band_of(rows: Array, centre: Centre, interval: Interval) -> Band:
 
     `ci95` is mean ± t(0.975, n − 1) · s / √n with the sample standard deviation s (Student 1908; NIST and
     SEMATECH e-Handbook 1.3.5.2): it says where the mean lies, not where runs lie, and takes them as
-    independent and about normal. `iqr` are the quartiles, linear between runs (type 7 of Hyndman and Fan 1996).
+    independent and about normal. `iqr` are the quartiles, linear between runs (Hyndman and Fan 1996, type 7).
     """
     present = ~np.isnan(rows)
     runs = present.sum(axis=0)
