@@ -24,7 +24,7 @@ from exptrack_daemon.web.studio.parts import Parts
 from exptrack_daemon.web.studio.shown import heading, message, said, table
 from exptrack_daemon.web.studio.watching import number
 
-_VERSIONS = ["Version", "When", "Who", "Changed", "Why", "Run"]
+_VERSIONS = ["Version", "When, by whom", "Changed", "Why", "Run"]
 _CHANGES = ["Setting", "Before", "After"]
 
 
@@ -61,6 +61,7 @@ class ConfigurationTab:
         heading(
             "Configuration",
             "What an experiment is, where it is shown, and what is recorded of it. Begin with a preset.",
+            is_page=True,
         )
         with gr.Row(elem_classes="xt-columns"):
             with gr.Column(scale=3, min_width=320):
@@ -84,7 +85,12 @@ class ConfigurationTab:
         heading("Versions")
         self.name = gr.Dropdown([], label="Saved experiments", elem_id="xt-saved")
         self.load = gr.Button("Load the newest version into the form", elem_id="xt-load")
-        self.versions = table(_VERSIONS, "Versions, the newest first", elem_id="xt-versions")
+        self.versions = table(
+            _VERSIONS,
+            "Versions, the newest first",
+            elem_id="xt-versions",
+            column_widths=["19%", "25%", "20%", "20%", "16%"],
+        )
         with gr.Row():
             self.before = gr.Dropdown([], label="Version", elem_id="xt-before", min_width=120)
             self.after = gr.Dropdown([], label="Compared with", elem_id="xt-after", min_width=120)
@@ -235,23 +241,25 @@ def _form(settings: Mapping[str, Any]) -> Form:
     for title, members in SECTIONS.items():
         with gr.Accordion(title, open=title not in ("Paths", "More")):
             flags = [field for field in members if field.kind == "flag"]
-            for field in members:
-                if field.kind != "flag":
-                    fields[field.name] = _component(field, values[field.name])
-                    if field.may_be_wrong:
-                        problems[field.name] = message(
-                            f"What is wrong with: {field.label}", is_problem=True
-                        )
             if flags:
-                with gr.Row():
+                with gr.Row(elem_classes="xt-flags"):
                     fields |= {flag.name: _component(flag, values[flag.name]) for flag in flags}
+            others = [field for field in members if field.kind != "flag"]
+            if others:
+                with gr.Row(elem_classes="xt-fields"):
+                    for field in others:
+                        with gr.Column(min_width=180, elem_classes=f"xt-{field.kind}"):
+                            fields[field.name] = _component(field, values[field.name])
+                            if field.may_be_wrong:
+                                label = f"What is wrong with: {field.label}"
+                                problems[field.name] = message(label, is_problem=True)
     return Form([fields[field.name] for field in FIELDS], problems, gr.State(dict(settings)))
 
 
 def _component(field: Field, value: Any) -> Any:
     shared = {"label": field.label, "info": field.info or None, "elem_id": f"xt-{field.name}"}
     if field.kind == "flag":
-        return gr.Checkbox(value, label=field.label, min_width=190, elem_id=f"xt-{field.name}")
+        return gr.Checkbox(value, label=field.label, elem_id=f"xt-{field.name}", container=False)
     if field.kind == "number":
         return gr.Number(value, precision=None, minimum=None, **shared)
     lines = {"lines": 3, "json": 3}.get(field.kind, 1)

@@ -182,13 +182,12 @@ def _name_in(folder: Path) -> str:
 
 
 def version_row(version: Version) -> list[str]:
-    """A save as a row of a table: id, when, who, what changed, why, for which run."""
+    """A save as a row of a table: id, when and by whom, what changed, why, for which run."""
     when = datetime.fromtimestamp(version.time_ns / 1e9, UTC).astimezone()
     what = (", ".join(version.changed) or "as before") if version.parent else "the first"
     return [
         version.id[:_SHOWN_ID_CHARS],
-        f"{when:%Y-%m-%d %H:%M:%S}",
-        f"{version.who}@{version.host}",
+        f"{when:%Y-%m-%d %H:%M:%S} {version.who}@{version.host}",
         what,
         version.message,
         version.run_id,

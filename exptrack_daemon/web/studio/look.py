@@ -74,6 +74,13 @@ _VARIABLES = {
     "button_cancel_text_color_hover": "var(--bad)",
 }
 """The same for light and dark: the variables of `static/css/theme.css` know which it is."""
+_BEFORE_THE_THEME = {
+    "body_background_fill": "var(--page, #f6f7f9)",
+    "body_background_fill_dark": "var(--page, #111318)",
+    "body_text_color": "var(--text, #1a1e27)",
+    "body_text_color_dark": "var(--text, #e8ebf1)",
+}
+"""Until its file is there: no white flash in the dark."""
 _SIZES = {
     "block_radius": "8px",
     "input_radius": "6px",
@@ -84,6 +91,11 @@ _SIZES = {
     "block_label_text_weight": "550",
     "block_title_text_weight": "550",
     "input_text_size": "14px",
+    "input_border_width": "1px",
+    "input_padding": "7px 10px",
+    "block_padding": "9px 12px",
+    "layout_gap": "12px",
+    "button_border_width": "1px",
     "section_header_text_size": "14px",
     "button_large_text_size": "14px",
     "button_large_padding": "7px 14px",
@@ -97,7 +109,7 @@ def theme() -> Any:
         primary_hue="indigo", neutral_hue="slate", text_size="md", font=_SANS, font_mono=_MONO
     )
     dark = {f"{name}_dark": value for name, value in _VARIABLES.items()}
-    return base.set(**_VARIABLES, **dark, **_SIZES)
+    return base.set(**_VARIABLES | _SIZES | dark | _BEFORE_THE_THEME)
 
 
 def css() -> str:

@@ -39,31 +39,54 @@ class MonitoringTab:
     def __init__(self, parts: Parts, studio: Studio) -> None:
         self._parts = parts
         self._studio = studio
-        heading("Monitoring", "One run at a time; many beside each other stand on the Charts page.")
-        with gr.Row(equal_height=False):
+        heading(
+            "Monitoring",
+            "One run at a time; many beside each other stand on the Charts page.",
+            is_page=True,
+        )
+        with gr.Row(elem_classes="xt-end"):
             self.run = gr.Dropdown([], label="Run", scale=4, min_width=240, elem_id="xt-run")
             self.refresh = gr.Button("Refresh", min_width=90, elem_id="xt-refresh")
             self.open = gr.Button("Open the run's page", min_width=160, visible=False)
         self.empty = message("No runs yet", lines=2)
         with gr.Row(elem_classes="xt-columns"):
             with gr.Column(scale=3, min_width=320):
-                self.picture = gr.HTML("", padding=False, elem_id="xt-picture")
-                heading("Live charts")
-                self.charts = gr.HTML("", padding=False, elem_id="xt-run-charts")
+                with gr.Column(visible=False) as self.pictures:
+                    self.picture = gr.HTML("", padding=False, elem_id="xt-picture")
+                    heading("Live charts")
+                    self.charts = gr.HTML("", padding=False, elem_id="xt-run-charts")
+                self._build_board()
             with gr.Column(scale=2, min_width=320):
-                self._build_tables()
+                with gr.Column(visible=False) as self.facts:
+                    self._build_facts()
+                heading("Health")
+                self.health = table(
+                    ["What", "State", "More"],
+                    "Daemon, sinks and machine",
+                    elem_id="xt-health",
+                    column_widths=["28%", "20%", "52%"],
+                )
         self.seen = gr.State([])
         self.timer = gr.Timer(_TICK_S, active=False)
         self._listen()
 
     # --- what stands there --------------------------------------------------------------------------
 
-    def _build_tables(self) -> None:
-        self.summary = table(["", "Value"], "Summary", elem_id="xt-summary")
-        self.values = table(["Metric", "Last value"], "Last values", elem_id="xt-values")
+    def _build_facts(self) -> None:
+        self.summary = table(
+            ["What", "Value"], "Summary", elem_id="xt-summary", column_widths=["28%", "72%"]
+        )
+        self.values = table(
+            ["Metric", "Last value"],
+            "Last values",
+            elem_id="xt-values",
+            column_widths=["66%", "34%"],
+        )
         self.sinks = table(["Sink", "State", "Rows", "Behind", "Why"], "Sinks of this run")
         with gr.Accordion("Configuration of the run", open=False):
             self.config = table(["Setting", "Value"], "As the run was given it")
+
+    def _build_board(self) -> None:
         heading("TensorBoard")
         self.board = gr.Textbox(
             _BOARD_OFF, label="State", interactive=False, lines=2, elem_id="xt-board"
@@ -78,15 +101,11 @@ class MonitoringTab:
             self.board_open = gr.Button(
                 "Open TensorBoard", min_width=130, visible=False, elem_id="xt-board-open"
             )
-        heading("Health")
-        self.health = table(
-            ["What", "State", "More"], "Daemon, sinks and machine", elem_id="xt-health"
-        )
 
     @property
     def _watched(self) -> list[Any]:
         return [
-            *(self.empty, self.open, self.picture, self.charts),
+            *(self.empty, self.pictures, self.facts, self.open, self.picture, self.charts),
             *(self.summary, self.values, self.sinks, self.config, self.health),
         ]
 
@@ -154,20 +173,14 @@ class MonitoringTab:
         reader = self._parts.reader()
         view = find_run(reader, run_id)
         if view is None:
-            return [
-                {"value": _NO_RUNS, "visible": True},
-                {"visible": False},
-                "",
-                "",
-                [],
-                [],
-                [],
-                [],
-            ]
+            empty, hidden = {"value": _NO_RUNS, "visible": True}, {"visible": False}
+            return [empty, hidden, hidden, hidden, "", "", [], [], [], []]
         facts = view.facts
         link = {"visible": True, "link": f"/#/run/{view.id}", "link_target": "_blank"}
         return [
             {"value": "", "visible": False},
+            {"visible": True},
+            {"visible": True},
             link,
             snippets.picture(view.id, facts.rows),
             snippets.charts(view.id),

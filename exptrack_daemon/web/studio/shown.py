@@ -7,10 +7,11 @@ from typing import Any
 import gradio as gr
 
 
-def heading(title: str, words: str = "") -> None:
-    """A section's heading: our own words only."""
+def heading(title: str, words: str = "", *, is_page: bool = False) -> None:
+    """A section's heading, or the page's: our own words only."""
     paragraph = f"<p>{words}</p>" if words else ""
-    gr.HTML(f"<h2>{title}</h2>{paragraph}", elem_classes="xt-heading", padding=False)
+    classes = ["xt-heading", "xt-page"] if is_page else ["xt-heading"]
+    gr.HTML(f"<h2>{title}</h2>{paragraph}", elem_classes=classes, padding=False)
 
 
 def message(label: str, *, is_problem: bool = False, lines: int = 1) -> Any:
@@ -42,5 +43,6 @@ def table(headers: list[str], label: str, **options: Any) -> Any:
         wrap=True,
         label=label,
         max_height=420,
+        elem_classes="xt-facts",
         **options,
     )

@@ -39,10 +39,12 @@ class Settings:
 
 
 class Simulation:
-    """One training; `stop` is set from outside."""
+    """One training, until `stop` is set."""
 
-    def __init__(self, tracker: xt.ExperimentTracker, settings: Settings) -> None:
-        self.stop = threading.Event()
+    def __init__(
+        self, tracker: xt.ExperimentTracker, settings: Settings, stop: threading.Event
+    ) -> None:
+        self._stop = stop
         self._tracker = tracker
         self._settings = settings
         self._model: Model = new_model(_SEED)
@@ -63,7 +65,7 @@ class Simulation:
             is_validated = step % every == every - 1
             if is_validated:
                 self._validate(step // every)
-            if self.stop.wait(settings.pause_s) or tracker.run.stop_requested:
+            if self._stop.wait(settings.pause_s) or tracker.run.stop_requested:
                 break
         if not is_validated:
             self._validate((step + 1) // every)
@@ -114,10 +116,12 @@ def main(arguments: list[str] | None = None) -> int:
         max_gradient_norm=options.max_gradient_norm,
         pause_s=options.pause_ms / 1000,
     )
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
+    _say("loading …\n")
     config = xt.ExperimentConfig.load(options.config)
     with xt.ExperimentTracker(config) as tracker:
-        simulation = Simulation(tracker, settings)
-        signal.signal(signal.SIGTERM, lambda _number, _frame: simulation.stop.set())
+        simulation = Simulation(tracker, settings, stop)
         _say(f"run {tracker.run.id} ({tracker.run.name}): {settings.steps} steps\n")
         steps = simulation.run()
         tracker.log_text("report", f"{steps} of {settings.steps} steps were taken.")

@@ -47,7 +47,9 @@ class TrainingTab:
         self._parts = parts
         self._form = form
         heading(
-            "Training", "Each job is a process of its own, and ends with this server at the latest."
+            "Training",
+            "Each job is a process of its own, and ends with this server at the latest.",
+            is_page=True,
         )
         with gr.Row(elem_classes="xt-columns"):
             with gr.Column(scale=2, min_width=320):
@@ -96,9 +98,11 @@ class TrainingTab:
 
     def _build_status(self) -> None:
         heading("Status")
-        with gr.Row():
-            self.job = gr.Dropdown([], label="Job", elem_id="xt-job", min_width=160)
-            self.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="xt-stop")
+        with gr.Row(elem_classes="xt-end"):
+            self.job = gr.Dropdown([], label="Job", elem_id="xt-job", scale=3, min_width=200)
+            self.stop = gr.Button(
+                "Stop", variant="stop", interactive=False, elem_id="xt-stop", min_width=90
+            )
         self.state = gr.Textbox(_NO_JOB, label="State", interactive=False, elem_id="xt-state")
         self.bar = gr.HTML("", padding=False)
         with gr.Row():
@@ -269,7 +273,7 @@ class TrainingTab:
         return [
             job_words(job),
             {"interactive": job.state == "running"},
-            snippets.progress_bar((progress.step or -1) + 1, job.spec.steps),
+            snippets.progress_bar(progress.done, job.spec.steps),
             step_words(job, progress),
             "" if progress.loss is None else number(progress.loss),
             span(job.elapsed_s),

@@ -33,6 +33,11 @@ class Progress:
     step: int | None = None
     loss: Any = None
 
+    @property
+    def done(self) -> int:
+        """Steps that were taken."""
+        return 0 if self.step is None else self.step + 1
+
 
 def progress_of(reader: HomeReader, run_id: str) -> Progress:
     """What the run's journal says now."""
@@ -58,14 +63,14 @@ def step_words(job: JobView, progress: Progress) -> str:
     """How far it is, in words."""
     if progress.step is None:
         return "no step yet" if job.is_running else "it logged no step"
-    done = progress.step + 1
     if job.spec.steps is None:
         return f"step {progress.step:,}"
-    return f"{done:,} of {job.spec.steps:,} steps ({100 * done / job.spec.steps:.0f} %)"
+    return f"{progress.done:,} of {job.spec.steps:,} steps ({100 * progress.done / job.spec.steps:.0f} %)"
 
 
 def job_label(job: JobView) -> str:
-    return f"{job.number} · {job.spec.title} · {job.state}"
+    started = time.strftime("%H:%M:%S", time.localtime(job.started_ns / 1e9))
+    return f"{job.number} · {job.spec.title} · {started}"
 
 
 def job_row(job: JobView) -> list[str]:

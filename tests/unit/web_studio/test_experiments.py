@@ -44,8 +44,8 @@ def test_two_versions_are_listed_newest_first_and_differ_in_what_was_changed(exp
     ]
     (change,) = experiments.diff("basic_experiment", first.id, second.id)
     assert (change.setting, change.before, change.after) == ("log_interval", 10, 3)
-    assert version_row(second)[3] == "log_interval"
-    assert version_row(first)[3:5] == ["the first", "the beginning"]
+    assert version_row(second)[2] == "log_interval"
+    assert version_row(first)[2:4] == ["the first", "the beginning"]
 
 
 def test_a_restored_version_is_the_newest_and_nothing_is_removed(experiments):
