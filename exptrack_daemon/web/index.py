@@ -73,9 +73,13 @@ class RunIndex:
 
     def get(self, reader: HomeReader, run_ids: Iterable[str]) -> list[Seen]:
         """These runs, in this order; those that there are not are left out."""
+        wanted = list(run_ids)
         with self._lock:
             self._look(reader)
-            return self._seen(reader, run_ids)
+            if not self._orders.keys() >= set(wanted):
+                self.forget_look()  # it may have begun a moment ago
+                self._look(reader)
+            return self._seen(reader, wanted)
 
     def news(self, reader: HomeReader, cursor: str | None) -> News:
         """What changed since the cursor."""

@@ -51,7 +51,7 @@ class TensorBoardProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._url = ""
-        self._said: list[str] = []
+        self._drain: threading.Thread | None = None
 
     def start(self) -> str:
         """Its address; started when it does not run yet.
@@ -77,14 +77,19 @@ class TensorBoardProcess:
         """Its end; nothing happens when it does not run."""
         with self._lock:
             process, self._process = self._process, None
-        if process is None or process.stdin is None:
-            return
-        process.stdin.close()  # it ends by itself then
+        if process is not None:
+            self._end(process)
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        if process.stdin is not None:
+            process.stdin.close()  # it ends by itself then
         try:
             process.wait(_STOP_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if self._drain is not None:
+            self._drain.join(_STOP_WITHIN_S)
 
     def _is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -110,20 +115,21 @@ class TensorBoardProcess:
             """Reads on for as long as it lives: a full pipe would stop it."""
             if process.stderr is None:
                 return
-            for line in process.stderr:
-                url = url_in(line)
-                if url is not None:
-                    urls.append(url)
-                    found.set()
-                elif not found.is_set():
-                    said.append(line.rstrip())
+            with process.stderr as lines:
+                for line in lines:
+                    url = url_in(line)
+                    if url is not None:
+                        urls.append(url)
+                        found.set()
+                    elif not found.is_set():
+                        said.append(line.rstrip())
             found.set()
 
-        threading.Thread(target=drain, name="tensorboard-log", daemon=True).start()
+        self._drain = threading.Thread(target=drain, name="tensorboard-log", daemon=True)
+        self._drain.start()
         found.wait(_READY_WITHIN_S)
         if not urls:
-            process.kill()
-            process.wait()
+            self._end(process)
             raise NotStarted("TensorBoard did not start: " + ("\n".join(said[-5:]) or "no word"))
         return urls[0]
 

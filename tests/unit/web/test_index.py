@@ -114,6 +114,8 @@ def test_pages_that_ask_in_the_same_moment_share_a_look_and_own_changes_are_seen
     assert index.news(reader, cursor).runs == []
     index.forget_look()
     assert changed(index.news(reader, cursor)) == ["c"]
+    homes.finished_run("d")
+    assert [seen.view.id for seen in index.get(reader, ["d", "none"])] == ["d"]
 
 
 def test_names_in_the_folder_that_are_no_runs_are_left_alone(index, homes, reader):
