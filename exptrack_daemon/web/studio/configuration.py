@@ -89,7 +89,7 @@ class ConfigurationTab:
             _VERSIONS,
             "Versions, the newest first",
             elem_id="xt-versions",
-            column_widths=["19%", "25%", "20%", "20%", "16%"],
+            column_widths=["120px", "170px", "140px", "140px", "110px"],
         )
         with gr.Row():
             self.before = gr.Dropdown([], label="Version", elem_id="xt-before", min_width=120)

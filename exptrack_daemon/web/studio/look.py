@@ -114,8 +114,3 @@ def theme() -> Any:
 
 def css() -> str:
     return (_HERE / "studio.css").read_text("utf-8")
-
-
-def head() -> str:
-    """What the page loads first: our theme's files, and the script that puts the bar on top."""
-    return (_HERE / "head.html").read_text("utf-8")

@@ -82,7 +82,11 @@ class MonitoringTab:
             elem_id="xt-values",
             column_widths=["66%", "34%"],
         )
-        self.sinks = table(["Sink", "State", "Rows", "Behind", "Why"], "Sinks of this run")
+        self.sinks = table(
+            ["Sink", "State", "Rows", "Behind", "Why"],
+            "Sinks of this run",
+            column_widths=["110px", "90px", "80px", "80px", "150px"],
+        )
         with gr.Accordion("Configuration of the run", open=False):
             self.config = table(["Setting", "Value"], "As the run was given it")
 

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from exptrack_daemon.store.export import MissingExtra
 from exptrack_daemon.web.lazy import LazyMount
 from exptrack_daemon.web.state import Studio
+from exptrack_daemon.web.studio.heads import WithHead, page_head
 from exptrack_daemon.web.studio.jobs import Jobs
 
 PATH = "/ui"
@@ -38,7 +39,7 @@ def studio_mount(studio: Studio) -> LazyMount:
     def make() -> ASGIApp:
         temporary.append(tempfile.mkdtemp(prefix="exptrack-studio-"))
         try:
-            return Started(_gradio_app(studio, jobs, temporary[-1]))
+            return Started(_gradio_app(studio, jobs, temporary[-1]), page_head())
         except ModuleNotFoundError as error:
             raise MissingExtra(f"the tabs need {error.name}: pip install 'exptrack[ui]'") from error
 
@@ -72,7 +73,6 @@ def _gradio_app(studio: Studio, jobs: Jobs, temporary: str) -> Starlette:
         allowed_paths=[],
         theme=look.theme(),
         css=look.css(),
-        head=look.head(),
     )
     return app
 
@@ -80,8 +80,9 @@ def _gradio_app(studio: Studio, jobs: Jobs, temporary: str) -> Starlette:
 class Started:
     """An app whose start-up is run by its first request, in the loop that serves it."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Starlette, head: str) -> None:
         self._app = app
+        self._pages = WithHead(app, head)
         self._starting = asyncio.Lock()
         self._stack: AsyncExitStack | None = None
 
@@ -91,4 +92,4 @@ class Started:
                 self._stack = AsyncExitStack()
                 await self._stack.enter_async_context(self._app.router.lifespan_context(self._app))
         # the app stands below its whole path itself
-        await self._app({**scope, "root_path": ""}, receive, send)
+        await self._pages({**scope, "root_path": ""}, receive, send)

@@ -123,7 +123,12 @@ class TrainingTab:
             elem_classes="xt-output",
             elem_id="xt-output",
         )
-        self.table = table(_JOBS, "All jobs, the newest first", elem_id="xt-jobs")
+        self.table = table(
+            _JOBS,
+            "All jobs, the newest first",
+            elem_id="xt-jobs",
+            column_widths=["50px", "130px", "130px", "120px", "90px", "100px"],
+        )
         self.seen = gr.State([])
         self.timer = gr.Timer(_TICK_S, active=False)
 
