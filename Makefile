@@ -6,11 +6,12 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test check fmt bench docs coverage clean
+.PHONY: help setup demo test torture check fmt bench docs coverage clean
 
 help:
 	@echo "make demo      set up, train a small network with everything on, show what was tracked"
 	@echo "make test      set up, run all checks and tests"
+	@echo "make torture   try to lose rows: crashes, faults, damage, planted bugs, kills (about an hour)"
 	@echo "make check     lint, types, layers, spelling, dependencies"
 	@echo "make fmt       format"
 	@echo "make bench     run the benchmarks (see benchmarks/README.md)"
@@ -33,6 +34,14 @@ test: check
 	@$(BIN)/python -m pytest -n $(WORKERS) -q tests || { \
 	  echo "What failed beside other tests is tried once more, alone; a failure there is a failure."; \
 	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none tests; }
+
+torture: setup
+	$(BIN)/python -m tests.torture.damage --random 200000
+	$(BIN)/python -m tests.torture.points --records 60 --pairs
+	$(BIN)/python -m tests.torture.crashes --count 200000
+	$(BIN)/python -m tests.torture.mutants
+	$(BIN)/python -m tests.torture.kills --count 1000
+	EXPTRACK_TORTURE=1 $(BIN)/python -m pytest -q -n 0 --timeout 3600 tests/property/test_journal_model.py
 
 check: setup
 	$(BIN)/ruff check .

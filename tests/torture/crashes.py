@@ -33,6 +33,7 @@ WEIGHTS = {
     "fail": 2,
     "kill": 2,
     "cut_power": 3,
+    "kill_and_cut": 1,
     "restart": 1,
     "restart_sinks": 1,
 }
@@ -92,6 +93,16 @@ class History(World):
         self.crashes += 1
         self.files = self.files.crash(self.random)
         self.begin_again()
+
+    def kill_and_cut(self) -> None:
+        """What the killed process left half done is trusted by the next one, and then the power is cut."""
+        self.kill()
+        try:
+            for act in self.random.choices((self.append, self.commit, self.deliver), k=2):
+                act()
+                self.learn()
+        finally:
+            self.cut_power()
 
     def restart(self) -> None:
         """The daemon stops in order and starts again; a disk that fails may keep it from either."""
