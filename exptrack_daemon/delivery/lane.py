@@ -255,7 +255,9 @@ class Lane:
             return False
         self._settle_at = now
         self._settle()
-        if self._replay.has_ended and (self._is_all_closed() or now - self._news_at >= _QUIET_S):
+        if self.has_news or not self._replay.has_ended:
+            return True  # another attempt may stand in what was not read yet
+        if self._is_all_closed() or now - self._news_at >= _QUIET_S:
             self._end()
         return True
 
