@@ -1,6 +1,6 @@
 """The daemon's settings: read once from HOME/daemon.toml, checked before anything starts.
 
-default_sinks = ["tensorboard"]    # for runs that name none; "catalog" always runs
+default_sinks = ["tensorboard", "store"]    # for runs that name none; "catalog" always runs
 [journal]
 segment_bytes = 67108864
 [sampler]
@@ -11,6 +11,7 @@ mode = "offline"
 
 from __future__ import annotations
 
+import importlib.util
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -25,6 +26,9 @@ from exptrack_daemon.journal.writer import JournalConfig
 from exptrack_proto.limits import MIB
 
 CATALOG = "catalog"
+_MOST_BYTES = 256 * 1024
+STORE = "store"
+DEFAULT_SINKS = ("tensorboard", STORE) if importlib.util.find_spec("pyarrow") else ("tensorboard",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ class DaemonConfig:
     """Everything that can be set."""
 
     home: Home
-    default_sinks: tuple[str, ...] = ("tensorboard",)
+    default_sinks: tuple[str, ...] = DEFAULT_SINKS
     journal: JournalConfig = field(default_factory=JournalConfig)
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
@@ -92,8 +96,13 @@ class DaemonConfig:
     sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def wants(self, sink: str, asked: tuple[str, ...] | None) -> bool:
-        """Whether a run that asked for these sinks (None: for none in particular) goes to this one."""
-        return sink == CATALOG or sink in (self.default_sinks if asked is None else asked)
+        """Whether a run that asked for these sinks (None: for none in particular) goes to this one.
+
+        What readers read from (the catalogue, and the store unless it is turned off) has every run.
+        """
+        if sink == CATALOG or (sink == STORE and STORE in self.default_sinks):
+            return True
+        return sink in (self.default_sinks if asked is None else asked)
 
 
 _PARTS: dict[str, type] = {
@@ -112,14 +121,24 @@ def load_config(home_path: Path) -> DaemonConfig:
     """
     home = Home(home_path)
     try:
-        table = tomllib.loads(home.settings.read_text("utf-8"))
+        with home.settings.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return DaemonConfig(home=home)
     except OSError as error:
         raise ConfigInvalid(f"{home.settings} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigInvalid(f"{home.settings} is not valid TOML: {error}") from error
-    return config_from(home, table)
+    return config_from(home, _parsed(home, data))
+
+
+def _parsed(home: Home, data: bytes) -> dict[str, Any]:
+    if len(data) > _MOST_BYTES:
+        raise ConfigInvalid(f"{home.settings} has more than {_MOST_BYTES:,} bytes")
+    try:
+        return tomllib.loads(data.decode("utf-8").replace("\r\n", "\n"))
+    except ValueError as error:  # no TOML, no UTF-8, or a number of thousands of digits
+        raise ConfigInvalid(f"{home.settings} is not valid TOML: {str(error)[:300]}") from error
+    except RecursionError as error:
+        raise ConfigInvalid(f"{home.settings} is not valid TOML: it is nested too deep") from error
 
 
 def config_from(home: Home, table: Mapping[str, Any]) -> DaemonConfig:
@@ -136,7 +155,7 @@ def config_from(home: Home, table: Mapping[str, Any]) -> DaemonConfig:
         raise ConfigInvalid(
             f"{home.settings}: [sinks.NAME] are tables; the list is called default_sinks"
         )
-    default = table.get("default_sinks", ["tensorboard"])
+    default = table.get("default_sinks", [*DEFAULT_SINKS])
     if not isinstance(default, list) or not all(isinstance(name, str) for name in default):
         raise ConfigInvalid(
             f'{home.settings}: default_sinks is a list such as ["tensorboard", "wandb"]'

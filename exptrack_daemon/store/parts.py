@@ -2,7 +2,7 @@
 
 runs/RUN_ID/series/
   START-END.parquet         the points of ordinals START to END - 1, sorted by SeriesKey, step, ordinal
-  START-END.cells.parquet   cells of its long series at several widths (`pyramid`); of merged parts only
+  START-END.cells           cells of its long series at several widths (`pyramid`); of merged parts only
 
 Plain Parquet, to be read by anybody: role, rank, name, attempt, step, time, value, ordinal, kind, text.
 `value` is null for a text or a missing value, `text` has what float64 cannot hold (texts, ints beyond 2**53),
@@ -76,7 +76,7 @@ class PartName(NamedTuple):
 
     @property
     def cells_file(self) -> str:
-        return f"{self.start:015d}-{self.end:015d}.cells.parquet"
+        return f"{self.start:015d}-{self.end:015d}.cells"
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -74,7 +74,10 @@ def test_a_second_daemon_says_why_it_ends_and_does_not_disturb_the_first(daemon)
     assert "a daemon of" in said
     log_rows(daemon.home, "r", 50)
     assert daemon.is_up()
-    assert set(daemon.pids()) == {"supervisor", "intake", "sampler", "catalog", "tensorboard"}
+    assert set(daemon.pids()) == {
+        *("supervisor", "intake", "sampler"),
+        *("catalog", "tensorboard", "store"),
+    }
 
 
 def test_of_eight_concurrent_starts_one_wins_and_all_are_told_who(home):

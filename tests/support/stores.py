@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from exptrack_daemon.delivery.lane import Lane, LaneParts
-from exptrack_daemon.files import Files, OsFiles
+from exptrack_daemon.files import AppendFile, Files, OsAppendFile, OsFiles
 from exptrack_daemon.home import Home
 from exptrack_daemon.sinks.base import SinkContext
 from exptrack_daemon.sinks.store.sink import open_store
@@ -15,6 +15,21 @@ from tests.support.clocks import FakeClock
 from tests.support.deliveries import drive
 
 SMALL = Sizes(chunk_points=6, merge_parts=3, merged_points=60, cells_from=4)
+
+
+class UnsyncedFiles(OsFiles):
+    """The real file system without waiting for the disk: a killed process loses nothing by that."""
+
+    def open_append(self, path: Path) -> AppendFile:
+        return _Unsynced(path)
+
+    def sync_directory(self, path: Path) -> None:
+        pass
+
+
+class _Unsynced(OsAppendFile):
+    def sync(self) -> None:
+        pass
 
 
 def store_lane(
@@ -27,11 +42,12 @@ def store_lane(
     batch_bytes: int = 4096,
 ) -> Lane:
     """The run's way into the store."""
+    files = files or UnsyncedFiles()
     where = Home(home)
     parts = LaneParts(
         name="store",
         home=where,
-        files=files or OsFiles(),
+        files=files,
         clock=clock,
         open_sink=functools.partial(open_store, sizes=sizes, files=files),
         batch_bytes=batch_bytes,

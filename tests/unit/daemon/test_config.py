@@ -81,7 +81,15 @@ def test_a_file_that_cannot_be_read_is_said_so(home):
         ("wandb", ("wandb",), True),
         ("tensorboard", ("wandb",), False),
         ("tensorboard", (), False),
+        ("store", None, True),
+        ("store", ("wandb",), True),
     ],
 )
 def test_a_run_goes_where_it_asked_else_to_the_default(home, sink, asked, wanted):
     assert DaemonConfig(home=Home(home)).wants(sink, asked) is wanted
+
+
+def test_a_store_that_is_left_out_is_a_sink_like_any_other(home):
+    config = DaemonConfig(home=Home(home), default_sinks=("tensorboard",))
+    assert not config.wants("store", None)
+    assert config.wants("store", ("store",))
