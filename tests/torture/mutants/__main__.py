@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +98,12 @@ class Copy:
         return done.returncode != 0, lines[-1] if lines else ""
 
 
-def judge_all(mutants: Sequence[Mutant], copies: int = 1) -> list[Outcome]:
-    """First the checks as they are, which must pass; then each bug."""
+def judge_all(
+    mutants: Sequence[Mutant],
+    copies: int = 1,
+    say: Callable[[Outcome], None] = lambda _: None,
+) -> list[Outcome]:
+    """First the checks as they are, which must pass; then each bug; each is said as soon as it is known."""
     asked: list[tuple[Mutant | None, str]] = [
         (None, check) for check in dict.fromkeys(mutant.check for mutant in mutants)
     ]
@@ -112,9 +116,11 @@ def judge_all(mutants: Sequence[Mutant], copies: int = 1) -> list[Outcome]:
         def one(question: tuple[Mutant | None, str]) -> Outcome:
             copy = free.get()
             try:
-                return copy.judge(*question)
+                outcome = copy.judge(*question)
             finally:
                 free.put(copy)
+            say(outcome)
+            return outcome
 
         return list(pool.map(one, asked))
 
@@ -130,6 +136,14 @@ def failures(outcomes: Sequence[Outcome]) -> list[str]:
     return unnoticed + broken
 
 
+def _say(outcome: Outcome) -> None:
+    if outcome.mutant is None:
+        verdict, name = "FAILS " if outcome.is_caught else "passes", "(no bug)"
+    else:
+        verdict, name = "caught" if outcome.is_caught else "MISSED", outcome.mutant.name
+    print(f"{verdict}  {outcome.seconds:5.1f} s  {name:58}  {outcome.check}", flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="bugs with this in their name")
@@ -137,12 +151,7 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args()
     mutants = [mutant for mutant in MUTANTS if asked.only in mutant.name][:: asked.every]
-    outcomes = judge_all(mutants, asked.copies)
-    for outcome in outcomes:
-        if outcome.mutant is not None:
-            verdict = "caught" if outcome.is_caught else "MISSED"
-            print(f"{verdict}  {outcome.seconds:5.1f} s  {outcome.mutant.name:58}  {outcome.check}")
-    wrong = failures(outcomes)
+    wrong = failures(judge_all(mutants, asked.copies, _say))
     print(f"{len(mutants)} bugs; {len(wrong)} failures", *wrong, sep="\n  ")
     return bool(wrong)
 
