@@ -388,7 +388,10 @@ def _slice(
     columns: list[str] | None = None,
 ) -> Any:
     """The rows `first` to `first + count` that lie in the groups, which need not follow each other."""
-    with pq.ParquetFile(path, metadata=meta, page_checksum_verification=True) as file:
+    # without reading ahead in a thread: a chart of many runs is many short reads
+    with pq.ParquetFile(
+        path, metadata=meta, page_checksum_verification=True, pre_buffer=False
+    ) as file:
         numbers = [number for number, _ in groups]
         table = file.read_row_groups(numbers, columns=columns, use_threads=len(groups) > 8)
     if not groups:

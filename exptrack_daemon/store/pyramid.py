@@ -138,7 +138,8 @@ def levels_of(
     x = steps if axis == "step" else times_ns
     if not len(x):
         return
-    lo, hi, most = int(x.min()), int(x.max()), max(1, len(x) // CELL_POINTS)
+    lo, hi = int(x.min()), int(x.max())
+    most = len(x) // CELL_POINTS + 2  # the first and the last cell may be cut
     shift = LEAST_SHIFT
     while (hi >> shift) - (lo >> shift) + 1 > most and shift < 62:
         shift += 1
