@@ -16,9 +16,10 @@ from benchmarks.homes import run_workload, running_daemon
 from benchmarks.results import Goal, Report
 from exptrack_daemon.plots.curves import CELLS, Curve, of_cells
 from exptrack_daemon.plots.look import file_of, styled
+from exptrack_daemon.plots.names import TRAINING_METRICS
 from exptrack_daemon.plots.options import Options
 from exptrack_daemon.plots.reading import as_steps
-from exptrack_daemon.plots.training import PANELS, Training, draw
+from exptrack_daemon.plots.training import Training, draw
 from exptrack_daemon.store.series import Series, cells_of, width_for
 
 QUESTION = "What does the tracker's step cost?"
@@ -46,11 +47,13 @@ def picture(plan: Plan, report: Report, points: int) -> None:
     plan.say(f"a picture of {points:,} steps")
     random = np.random.default_rng(0)
     steps = np.arange(points)
-    series = [Series("x", 0, steps, steps, random.standard_normal(points)) for _ in PANELS]
+    series = [
+        Series("x", 0, steps, steps, random.standard_normal(points)) for _ in TRAINING_METRICS
+    ]
     began = time.perf_counter()
     lines = {
         key: (names[0], thinned(one))
-        for one, (key, names) in zip(series, PANELS.items(), strict=True)
+        for one, (key, names) in zip(series, TRAINING_METRICS.items(), strict=True)
     }
     thinned_at = time.perf_counter()
     with styled("light") as look:

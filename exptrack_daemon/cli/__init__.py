@@ -3,11 +3,13 @@
 from typer.models import CommandInfo
 
 from exptrack_daemon.cli import (
+    comparing,
     daemon,
     doctor,
     exporting,
     following,
     listing,
+    plotting,
     rerun,
     studio,
     verifying,
@@ -22,11 +24,13 @@ def _name(command: CommandInfo) -> str:
 
 __all__ = [
     "app",
+    "comparing",
     "daemon",
     "doctor",
     "exporting",
     "following",
     "listing",
+    "plotting",
     "rerun",
     "studio",
     "verifying",
@@ -34,7 +38,7 @@ __all__ = [
 ]
 
 _ORDER = (
-    *("runs", "show", "tail", "export", "tensorboard", "ui"),
+    *("runs", "show", "tail", "export", "plot", "compare", "tensorboard", "ui"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

@@ -11,6 +11,7 @@ from exptrack_daemon.errors import (
     HomeUnusable,
     RunNotFound,
 )
+from exptrack_daemon.plots.options import NothingToDraw, PlotRefused
 from exptrack_daemon.store.catalog import CatalogNewer
 from exptrack_daemon.store.export import MissingExtra
 
@@ -45,6 +46,8 @@ _CODES: dict[type[ExptrackError], ExitCode] = {
     MissingExtra: ExitCode.MISSING_EXTRA,
     ConfigInvalid: ExitCode.USAGE,
     UsageWrong: ExitCode.USAGE,
+    PlotRefused: ExitCode.USAGE,
+    NothingToDraw: ExitCode.NOT_FOUND,
 }
 
 

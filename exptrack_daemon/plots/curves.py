@@ -91,9 +91,11 @@ def of_series(series: Series, axis: Axis, to_x: ToX) -> Curve:
 
 
 def of_cells(cells: Cells, lo: int, hi: int, to_x: ToX) -> Curve:
-    """The means of cells and how far their values reach; a cell stands at its middle, within lo to hi."""
+    """Means of cells and how far their values reach, at the cells' middles; the outer two at lo and hi."""
     starts = cells.x0 + cells.width * np.arange(len(cells), dtype=np.int64)
-    x = to_x(np.clip(starts + cells.width // 2, lo, hi))
+    middles = np.clip(starts + cells.width // 2, lo, hi)
+    middles[0], middles[-1] = lo, hi  # so that the axis ends where the series does
+    x = to_x(middles)
     has_finite = np.isfinite(cells.mean)
     has_points = cells.count > 0
     kinds = ((cells.nan, np.nan), (cells.pos_inf, np.inf), (cells.neg_inf, -np.inf))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -114,6 +113,8 @@ def _draw_map(figure: Figure, axes: Axes, data: Gradients, look: Look) -> None:
     """Colour is logarithmic: norms of layers lie decades apart. What is 0 has the lowest colour."""
     positive = data.norms[data.norms > 0]
     low, high = np.quantile(positive, 0.005), positive.max()
+    import seaborn  # a second and more to load, and most pictures need none of it
+
     colours = seaborn.color_palette(
         "rocket" if look.paper != "#ffffff" else "rocket_r", as_cmap=True
     )

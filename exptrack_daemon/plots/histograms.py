@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -177,6 +176,8 @@ def _draw_ridges(axes: Axes, ridges: Ridges, look: Look) -> None:
     if highest <= 0:
         say_nothing(axes, "nothing was counted", look)
         return
+    import seaborn  # a second and more to load, and most pictures need none of it
+
     colours = seaborn.color_palette("crest" if look.paper == "#ffffff" else "mako", as_cmap=True)
     reach = _OVERLAP if amount > 1 else 0.9
     for at, density in enumerate(ridges.density):

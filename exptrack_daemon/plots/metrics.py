@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from exptrack_daemon.plots import panels
 from exptrack_daemon.plots.curves import USUAL_SMOOTH, Curve
 from exptrack_daemon.plots.look import Look, grid_of, say_nothing, sheet
+from exptrack_daemon.plots.names import usual_first
 from exptrack_daemon.plots.options import Across, NothingToDraw, Options, chosen
 from exptrack_daemon.plots.reading import Logged, as_steps, curves, logged, placing, zone
 from exptrack_daemon.plots.runs import common_title, names_of
@@ -22,8 +22,6 @@ MOST_PANELS = 30
 _UNASKED_PANELS = 6
 _MOST_BANDS = 6
 """Runs whose bands still let one see each other; of more there is the line of means."""
-_USUAL = ("*loss*", "*acc*", "*reward*", "*score*", "lr", "*learning_rate*", "*norm")
-_SELDOM = ("exptrack/*", "*/norm/*", "*/ratio/*", "performance/*", "*_count", "train/epoch")
 _BY_EPOCH = "epoch/"
 """Metrics of `log_epoch`, whose steps are epochs."""
 
@@ -76,18 +74,6 @@ def names_to_draw(held: Sequence[Logged], patterns: Sequence[str]) -> tuple[list
     if not trainer:
         raise NothingToDraw("no metric was logged yet")
     return usual_first(trainer)[:_UNASKED_PANELS], max(0, len(trainer) - _UNASKED_PANELS)
-
-
-def usual_first(names: Iterable[str], *, last: bool = False) -> list[str]:
-    """What one looks at first stands first; with `last`, of those alike what was validated."""
-
-    def rank(name: str) -> tuple[int, bool, str]:
-        if any(fnmatchcase(name, pattern) for pattern in _SELDOM):
-            return len(_USUAL) + 1, True, name
-        fits = (at for at, pattern in enumerate(_USUAL) if fnmatchcase(name.lower(), pattern))
-        return next(fits, len(_USUAL)), last and not name.lower().startswith(("val", "test")), name
-
-    return sorted(names, key=rank)
 
 
 def _read_run(

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from exptrack_daemon.plots.configs import MISSING, differing, said
 from exptrack_daemon.plots.look import Look, sheet
-from exptrack_daemon.plots.metrics import usual_first
+from exptrack_daemon.plots.names import outcomes
 from exptrack_daemon.plots.options import NothingToDraw, Options, chosen
 from exptrack_daemon.plots.runs import common_title
 from exptrack_daemon.plots.wording import short_value, shown
@@ -91,7 +91,7 @@ def _metric(summaries: Sequence[dict[str, Any]], options: Options) -> str:
     )
     if not names:
         raise NothingToDraw("none of these runs logged a number")
-    found = chosen(options.metrics, names) if options.metrics else usual_first(names, last=True)
+    found = chosen(options.metrics, names) if options.metrics else outcomes(names)
     return found[0]
 
 

@@ -13,20 +13,13 @@ from matplotlib.ticker import MaxNLocator
 from exptrack_daemon.plots import panels
 from exptrack_daemon.plots.curves import USUAL_SMOOTH, Curve, smoothed
 from exptrack_daemon.plots.look import Look, say_nothing, sheet
+from exptrack_daemon.plots.names import TRAINING_METRICS
 from exptrack_daemon.plots.options import Options
 from exptrack_daemon.plots.reading import curves, logged
 from exptrack_daemon.plots.runs import title_of
 from exptrack_daemon.plots.wording import Values, label_steps, label_values, shown
 from exptrack_daemon.store.reader import HomeReader, RunView
 
-PANELS: Mapping[str, Sequence[str]] = {
-    "loss": ("train/loss", "loss", "train_loss", "epoch/loss"),
-    "accuracy": ("train/accuracy", "accuracy", "train_accuracy", "val/accuracy", "epoch/accuracy"),
-    "gradient_norm": ("gradients/norm", "train/gradient_norm", "train/grad_norm", "grad_norm"),
-    "nan_count": ("numerical_stability/nan_count", "gradients/nan_count", "nan_count"),
-    "inf_count": ("numerical_stability/inf_count", "gradients/inf_count", "inf_count"),
-}
-"""By line, the names of metrics that it may have; the first that was logged is drawn."""
 _SIZE = (12.0, 7.6)
 _WIDE = 1_000.0
 """Most values lie this far apart: a linear axis shows the low ones as nothing."""
@@ -39,7 +32,7 @@ class Training:
     title: str
     subtitle: str
     lines: Mapping[str, tuple[str, Curve]]
-    """By line of `PANELS`, the metric that it shows and its curve; an unlogged one has no points."""
+    """By line of `TRAINING_METRICS`, the metric shown and its curve; an unlogged one has no points."""
 
 
 def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Training:
@@ -49,7 +42,7 @@ def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Train
     ranks = {name: metric for name, metric in there.items() if options.rank in metric.ranks}
     names = {
         key: next((name for name in names if name in ranks), names[0])
-        for key, names in PANELS.items()
+        for key, names in TRAINING_METRICS.items()
     }
     found = curves(reader, run, ranks, list(dict.fromkeys(names.values())), rank=options.rank)
     last = run.facts.last_step
@@ -71,7 +64,7 @@ def draw(data: Training, look: Look, options: Options) -> Figure:
         strict=True,
     ):
         place.set_title(title, loc="left", fontweight="bold")
-        colour = look.lines[list(PANELS).index(line)]
+        colour = look.lines[list(TRAINING_METRICS).index(line)]
         _draw_line(place, *data.lines[line], colour, smooth, look)
     axes[1, 1].set_title("NaN and infinite gradients", loc="left", fontweight="bold")
     _draw_counts(axes[1, 1], data, look)

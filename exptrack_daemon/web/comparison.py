@@ -6,10 +6,11 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
+from exptrack_daemon.plots.names import goal_of
 from exptrack_daemon.store.catalog_list import flatten
 from exptrack_daemon.store.reader import HomeReader
 from exptrack_daemon.store.series import Array
@@ -17,12 +18,7 @@ from exptrack_daemon.web.charts import Charts, Question
 from exptrack_daemon.web.index import Seen
 from exptrack_daemon.web.listing import head
 
-Goal: TypeAlias = Literal["min", "max"]
 _MOST_METRICS = 100
-_UP = (
-    *("acc", "auc", "f1", "map", "iou", "dice", "precision", "recall", "reward", "score", "bleu"),
-    *("r2", "psnr", "ssim", "throughput", "per_s"),
-)
 
 
 def compare(charts: Charts, reader: HomeReader, runs: Sequence[Seen]) -> dict[str, Any]:
@@ -80,12 +76,6 @@ def config_rows(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _told(config: Mapping[str, Any], key: str) -> str:
     return json.dumps(config[key], sort_keys=True, default=str) if key in config else ""
-
-
-def goal_of(name: str) -> Goal:
-    """Whether a metric of this name is best when it is high. A guess, and shown as one."""
-    last = name.rpartition("/")[2].lower()
-    return "max" if any(part in last for part in _UP) and "loss" not in last else "min"
 
 
 def _metric(name: str, final: list[Any], extremes: Array) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import pytest
 from exptrack_daemon.plots import read
 from exptrack_daemon.plots.curves import Curve, of_series
 from exptrack_daemon.plots.look import styled
+from exptrack_daemon.plots.names import TRAINING_METRICS
 from exptrack_daemon.plots.options import Options
 from exptrack_daemon.plots.reading import as_steps
-from exptrack_daemon.plots.training import PANELS, Training, draw
+from exptrack_daemon.plots.training import Training, draw
 from exptrack_daemon.store.reader import open_home
 from exptrack_daemon.store.series import Series
 from exptrack_proto.records import Row
@@ -42,7 +43,7 @@ def lines_of(home: HomeBuilder, run_id: str, rank: int = 0):
 def figure_of(values, **options):
     steps = np.arange(len(values))
     curve = of_series(Series("m", 0, steps, steps, np.array(values, float)), "step", as_steps)
-    lines = {key: (names[0], curve) for key, names in PANELS.items()}
+    lines = {key: (names[0], curve) for key, names in TRAINING_METRICS.items()}
     with styled("light") as look:
         figure = draw(Training("p / $n^$ \n\x1b", "x", lines), look, Options(**options))
         figure.draw_without_rendering()
