@@ -46,7 +46,7 @@ def temporary_home(settings: str = "") -> Iterator[Home]:
     try:
         yield home
     finally:
-        _end_daemon(home)
+        end_daemon(home)
         for path in (*home.ring_roots, home.runtime, folder):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -60,7 +60,7 @@ def beacon(home: Home) -> dict[str, Any]:
     return found
 
 
-def _end_daemon(home: Home) -> None:
+def end_daemon(home: Home) -> None:
     """Also a daemon that `init` started, of which only the home knows."""
     pid = beacon(home).get("pid")
     with contextlib.suppress(psutil.Error):
