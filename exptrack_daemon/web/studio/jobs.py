@@ -60,6 +60,8 @@ class JobView:
     """None while it runs; below zero: the signal that ended it."""
     started_ns: int
     elapsed_s: float
+    ended_s_ago: float
+    """0 while it runs."""
     output: str
 
     @property
@@ -132,6 +134,7 @@ class _Job:
             exit_code=code,
             started_ns=self.started_ns,
             elapsed_s=end_s - self._began_s,
+            ended_s_ago=self._clock.monotonic_s() - end_s if code is not None else 0.0,
             output=self._tail.decode("utf-8", "replace"),
         )
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from exptrack_daemon.errors import ExptrackError
 from exptrack_daemon.store.export import MissingExtra
+from exptrack_daemon.store.reader import HomeReader, RunView
 from exptrack_daemon.web.api.health import health_document
 from exptrack_daemon.web.api.tensorboard import other_name
 from exptrack_daemon.web.state import Studio
 from exptrack_daemon.web.studio import snippets
 from exptrack_daemon.web.studio.health import health_rows
 from exptrack_daemon.web.studio.parts import Parts
-from exptrack_daemon.web.studio.shown import heading, message, table
+from exptrack_daemon.web.studio.shown import changed, heading, message, table
 from exptrack_daemon.web.studio.watching import (
     find_run,
     run_choices,
@@ -66,7 +66,6 @@ class MonitoringTab:
                     elem_id="xt-health",
                     column_widths=["28%", "20%", "52%"],
                 )
-        self.seen = gr.State([])
         self.timer = gr.Timer(_TICK_S, active=False)
         self._listen()
 
@@ -107,25 +106,29 @@ class MonitoringTab:
             )
 
     @property
+    def _texts(self) -> list[Any]:
+        """What of the run and the health holds a value."""
+        facts = [self.summary, self.values, self.sinks, self.config, self.health]
+        return [self.picture, self.charts, *facts]
+
+    @property
     def _watched(self) -> list[Any]:
-        return [
-            *(self.empty, self.pictures, self.facts, self.open, self.picture, self.charts),
-            *(self.summary, self.values, self.sinks, self.config, self.health),
-        ]
+        return [*self._texts, self.empty, self.pictures, self.facts, self.open]
 
     @property
     def _board_parts(self) -> list[Any]:
         return [self.board, self.board_start, self.board_stop, self.board_open]
 
     def _listen(self) -> None:
-        shown = [self.seen, *self._watched]
+        shown = self._watched
         self.run.input(self._look, self.run, shown, show_progress="hidden", api_name="monitor_run")
         self.refresh.click(self.listed, self.run, self.listing, api_name="refresh")
         self.timer.tick(
             self._tick,
-            [self.run, self.seen],
+            [self.run, *self._texts],
             shown,
             show_progress="hidden",
+            trigger_mode="once",
             queue=False,
             api_visibility="private",
         )
@@ -144,7 +147,7 @@ class MonitoringTab:
     @property
     def listing(self) -> list[Any]:
         """What `listed` gives values for, whenever the page is loaded."""
-        return [self.run, self.timer, *self._board_parts, self.seen, *self._watched]
+        return [self.run, self.timer, *self._board_parts, *self._watched]
 
     def listed(self, chosen: str | None = None, request: gr.Request | None = None) -> list[Any]:
         """The runs there are, and the chosen one (or the newest) as it stands."""
@@ -161,31 +164,25 @@ class MonitoringTab:
     # --- what happens -------------------------------------------------------------------------------
 
     def _look(self, run_id: str | None) -> list[Any]:
-        return self._tick(run_id, [])
+        return self._tick(run_id)
 
-    def _tick(self, run_id: str | None, seen: Sequence[Any]) -> list[Any]:
-        """The run and the health; what was shown before is left alone."""
-        values = [*self._run_values(run_id), self._health()]
-        updates = [
-            gr.skip() if at < len(seen) and seen[at] == value else _update(value)
-            for at, value in enumerate(values)
-        ]
-        return [values, *updates]
-
-    def _run_values(self, run_id: str | None) -> list[Any]:
-        """By watched component but the health: its value, or a mapping of what changes."""
+    def _tick(self, run_id: str | None, *shown: Any) -> list[Any]:
+        """Of the run and the health what differs from what is shown."""
         reader = self._parts.reader()
         view = find_run(reader, run_id)
-        if view is None:
-            empty, hidden = {"value": _NO_RUNS, "visible": True}, {"visible": False}
-            return [empty, hidden, hidden, hidden, "", "", [], [], [], []]
+        is_there = {"visible": view is not None}
+        link: dict[str, Any] = {"visible": False}
+        texts: list[Any] = ["", "", [], [], [], []]
+        if view is not None:
+            link = {"visible": True, "link": f"/#/run/{view.id}", "link_target": "_blank"}
+            texts = self._run_texts(reader, view)
+        empty = {"value": "" if view else _NO_RUNS, "visible": view is None}
+        return changed([*texts, self._health()], [empty, is_there, is_there, link], shown)
+
+    def _run_texts(self, reader: HomeReader, view: RunView) -> list[Any]:
+        """The values of `_texts` but the health's."""
         facts = view.facts
-        link = {"visible": True, "link": f"/#/run/{view.id}", "link_target": "_blank"}
         return [
-            {"value": "", "visible": False},
-            {"visible": True},
-            {"visible": True},
-            link,
             snippets.picture(view.id, facts.rows),
             snippets.charts(view.id),
             summary_rows(view),
@@ -222,7 +219,3 @@ class MonitoringTab:
             gr.update(interactive=True),
             gr.update(visible=True, link=address, link_target="_blank"),
         ]
-
-
-def _update(value: Any) -> Any:
-    return gr.update(**value) if isinstance(value, dict) else value

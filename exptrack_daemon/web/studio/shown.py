@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -46,3 +47,16 @@ def table(headers: list[str], label: str, **options: Any) -> Any:
         elem_classes="xt-facts",
         **options,
     )
+
+
+def changed(
+    values: Sequence[Any], kinds: Sequence[dict[str, Any]], shown: Sequence[Any]
+) -> list[Any]:
+    """Updates for a tick: of values only what differs from what the page shows, so that nothing flickers.
+
+    `shown` comes from the browser: what a late answer has overwritten is put right by the next tick. `kinds`
+    are changes of components that hold no value (whether a button can be pressed); they come with any other.
+    """
+    is_same = [at < len(shown) and shown[at] == value for at, value in enumerate(values)]
+    texts = [gr.skip() if same else value for value, same in zip(values, is_same, strict=True)]
+    return [*texts, *(gr.skip() if all(is_same) else gr.update(**kind) for kind in kinds)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -14,7 +13,7 @@ from exptrack_daemon.web.studio.experiments import presets, settings_of
 from exptrack_daemon.web.studio.jobs import JobView
 from exptrack_daemon.web.studio.launchfile import launch_file, read_scripts
 from exptrack_daemon.web.studio.parts import Parts, SimulationChoice
-from exptrack_daemon.web.studio.shown import heading, message, said, table
+from exptrack_daemon.web.studio.shown import changed, heading, message, said, table
 from exptrack_daemon.web.studio.watching import (
     Progress,
     job_label,
@@ -31,6 +30,8 @@ _PRESET = "Preset: "
 _SAVED = "Saved: "
 _NO_JOB = "Nothing was started yet. Start the simulation, or one of your scripts."
 _TICK_S = 1.0
+_AFTER_END_S = 10.0
+"""So long one looks on after a job's end: its last rows may still be on their way."""
 _JOBS = ["Job", "What", "State", "Run", "Started", "Lasted"]
 _EXAMPLE = """[[script]]
 name = "my training"
@@ -129,21 +130,23 @@ class TrainingTab:
             elem_id="xt-jobs",
             column_widths=["50px", "130px", "130px", "120px", "90px", "100px"],
         )
-        self.seen = gr.State([])
         self.timer = gr.Timer(_TICK_S, active=False)
 
     @property
+    def _texts(self) -> list[Any]:
+        """What of the status holds a value."""
+        texts = [self.state, self.bar, self.step, self.loss, self.lasted, self.output]
+        return [*texts, self.table, self.charts]
+
+    @property
     def _watched(self) -> list[Any]:
-        return [
-            *(self.state, self.stop, self.bar, self.step, self.loss, self.lasted, self.open),
-            *(self.output, self.table, self.charts),
-        ]
+        return [*self._texts, self.stop, self.open]
 
     def _listen(self) -> None:
         sources = [self.source, *self._form.inputs]
         chosen = [self.steps, self.rate, self.batch, self.norm, self.pause]
         begun = [self.told, self.choice_problem, self.job]
-        shown = [self.seen, self.timer, *self._watched]
+        shown = [self.timer, *self._watched]
         fresh = {"fn": self._look, "inputs": self.job, "outputs": shown, "show_progress": "hidden"}
         quiet = {"api_visibility": "private"}
         self.start.click(
@@ -156,14 +159,20 @@ class TrainingTab:
         self.job.input(**fresh, api_name="job_status")
         self.script.change(self._describe, self.script, self.about, **quiet)
         self.timer.tick(
-            self._tick, [self.job, self.seen], shown, show_progress="hidden", queue=False, **quiet
+            self._tick,
+            [self.job, *self._texts],
+            shown,
+            show_progress="hidden",
+            trigger_mode="once",
+            queue=False,
+            **quiet,
         )
 
     @property
     def listing(self) -> list[Any]:
         """What `listed` gives values for, whenever the page is loaded."""
         choices = [self.source, self.script, self.how, self.launch, self.job]
-        return [*choices, self.seen, self.timer, *self._watched]
+        return [*choices, self.timer, *self._watched]
 
     def listed(self) -> list[Any]:
         """Choices of configurations and scripts, and the newest job as it stands."""
@@ -255,45 +264,35 @@ class TrainingTab:
 
     def _look(self, number_of: int | None) -> list[Any]:
         """All of the status, drawn anew."""
-        return self._tick(number_of, [])
+        return self._tick(number_of)
 
-    def _tick(self, number_of: int | None, seen: Sequence[Any]) -> list[Any]:
-        """The status; what was shown before is left alone, so that nothing flickers or is sent again."""
+    def _tick(self, number_of: int | None, *shown: Any) -> list[Any]:
+        """Whether to tick on, and of the status what differs from what is shown."""
         job = self._parts.jobs.get(number_of) if number_of else None
-        values = self._values(job)
-        updates = [
-            gr.skip() if at < len(seen) and seen[at] == value else _update(value)
-            for at, value in enumerate(values)
-        ]
-        is_active = any(one.is_running for one in self._parts.jobs.all())
-        return [values, gr.Timer(_TICK_S, active=is_active), *updates]
+        jobs = self._parts.jobs.all()
+        texts, kinds = self._status(job)
+        texts.insert(-1, [job_row(one) for one in jobs])
+        is_active = any(one.is_running or one.ended_s_ago < _AFTER_END_S for one in jobs)
+        return [gr.Timer(_TICK_S, active=is_active), *changed(texts, kinds, shown)]
 
-    def _values(self, job: JobView | None) -> list[Any]:
-        """By watched component: its value, or a mapping of what changes."""
-        rows = [job_row(one) for one in self._parts.jobs.all()]
+    def _status(self, job: JobView | None) -> tuple[list[Any], list[dict[str, Any]]]:
+        """The values of `_texts` but the table's, and what changes of the buttons."""
         if job is None:
-            idle = {"interactive": False}
-            return [_NO_JOB, idle, "", "", "", "", {"visible": False}, "", rows, ""]
+            return [_NO_JOB, "", "", "", "", "", ""], [{"interactive": False}, {"visible": False}]
         progress = progress_of(self._parts.reader(), job.spec.run_id)
-        return [
+        texts = [
             job_words(job),
-            {"interactive": job.state == "running"},
             snippets.progress_bar(progress.done, job.spec.steps),
             step_words(job, progress),
             "" if progress.loss is None else number(progress.loss),
             span(job.elapsed_s),
-            _link(job, progress),
             job.output,
-            rows,
             "" if progress.step is None else snippets.charts(job.spec.run_id),
         ]
+        return texts, [{"interactive": job.state == "running"}, _link(job, progress)]
 
 
 def _link(job: JobView, progress: Progress) -> dict[str, Any]:
     if progress.step is None:
         return {"visible": False}
     return {"visible": True, "link": f"/#/run/{job.spec.run_id}", "link_target": "_blank"}
-
-
-def _update(value: Any) -> Any:
-    return gr.update(**value) if isinstance(value, dict) else value

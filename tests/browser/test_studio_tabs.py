@@ -1,0 +1,241 @@
+"""The Configuration, Training and Monitoring tabs, as somebody uses them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from exptrack_daemon import supervisor
+from tests.browser.conftest import Window
+from tests.browser.studio import Studio
+from tests.support.homes import HomeBuilder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+sync = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("gradio")
+expect = sync.expect
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+SLOW_MS = 45_000
+"""Gradio, torch and TensorBoard are loaded beside other tests."""
+ATTACK = '<img src=x onerror="document.title=1">[a](javascript:b)'
+SCRIPTS = """
+[[script]]
+name = "counts"
+about = "Logs ten steps"
+argv = ["{python}", "counts.py", "{config}"]
+
+[[script]]
+name = "fails"
+argv = ["{python}", "-c", "raise SystemExit('no data in /data')"]
+"""
+COUNTS = """
+import sys
+import exptrack_agent as xt
+with xt.ExperimentTracker(xt.ExperimentConfig.load(sys.argv[1])) as tracker:
+    for step in range(10):
+        tracker.log_training_step(step=step, loss=1 / (step + 1))
+print("all steps are logged")
+"""
+
+
+@pytest.fixture(scope="module")
+def tabs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio with one run, whose texts are an attack, and two scripts that may be launched."""
+    home = tmp_path_factory.mktemp("tabs") / "home"
+    home.mkdir(mode=0o700)
+    HomeBuilder(home).finished_run("run1", rows=40, name=ATTACK, project=ATTACK, notes=ATTACK)
+    (home / "launch.toml").write_text(SCRIPTS)
+    (home / "counts.py").write_text(COUNTS)
+    studio = Studio(home)
+    studio.begin()
+    yield studio
+    studio.end()
+    supervisor.stop(home)
+
+
+def opened(window: Window, studio: Studio, tab: str, **options: object) -> Page:
+    page = window.open(studio, "/runs", **options)
+    page.goto(f"{studio.address}/ui/?tab={tab}", timeout=SLOW_MS)
+    expect(page.locator(f"#bar a[data-page={tab}]")).to_have_attribute(
+        "aria-current", "page", timeout=SLOW_MS
+    )
+    expect(page.get_by_role("heading", name=tab.title(), exact=True)).to_be_visible()
+    return page
+
+
+def box(page: Page, name: str) -> Locator:
+    return page.locator(f"#xt-{name} input, #xt-{name} textarea").first
+
+
+def choose(page: Page, name: str, option: str) -> None:
+    box(page, name).click()
+    page.get_by_role("option", name=option).click()
+
+
+def test_a_preset_is_changed_refused_in_words_saved_in_versions_and_restored(
+    tabs: Studio, window: Window, picture: Callable[..., None]
+) -> None:
+    page = opened(window, tabs, "configuration")
+    choose(page, "preset", "Basic Tracking")
+    expect(box(page, "log_interval")).to_have_value("10")
+    expect(box(page, "experiment_name")).to_have_value("basic_experiment")
+    box(page, "log_interval").fill("0")
+    wrong = page.locator(".xt-wrong textarea").first
+    expect(wrong).to_have_value("log_interval is a number of steps, 1 or more, not 0")
+    page.locator("#xt-save").click()
+    expect(page.get_by_label("What happened").first).to_have_value(re.compile("Not saved: log_int"))
+    picture(page, "tab-configuration-wrong")
+    box(page, "log_interval").fill("3")
+    expect(page.locator(".xt-wrong")).to_have_count(0)
+    save_compare_and_restore(page, picture)
+
+
+def save_compare_and_restore(page: Page, picture: Callable[..., None]) -> None:
+    told = page.get_by_label("What happened").first
+    box(page, "experiment_name").fill(f"versions {ATTACK}")
+    page.locator("#xt-save").click()
+    expect(told).to_have_value(re.compile("^Saved as version"))
+    first = str(box(page, "after").input_value())
+    box(page, "log_interval").fill("7")
+    box(page, "tags").fill("a, b")
+    page.locator("#xt-save").click()
+    expect(box(page, "before")).to_have_value(first)
+    page.locator("#xt-diff").click()
+    expect(page.locator("#xt-changes")).to_contain_text("log_interval")
+    expect(page.locator("#xt-changes")).to_contain_text('["a", "b"]')
+    picture(page, "tab-configuration-versions")
+    page.locator("#xt-restore").click()
+    expect(told).to_have_value(re.compile("is the newest again"))
+    expect(box(page, "log_interval")).to_have_value("3")
+    page.get_by_role("button", name="As JSON").click()
+    page.get_by_role("button", name="Write what the form says").click()
+    expect(box(page, "json")).not_to_have_value("")
+    assert json.loads(box(page, "json").input_value())["experiment_name"] == f"versions {ATTACK}"
+    box(page, "json").fill('{"log_interval": 4, "lag": 1}')
+    page.get_by_role("button", name="Read into the form").click()
+    expect(page.get_by_label("What happened").last).to_have_value(re.compile("no setting 'lag'"))
+
+
+def test_the_simulation_is_started_watched_and_stopped(
+    tabs: Studio, window: Window, picture: Callable[..., None]
+) -> None:
+    page = opened(window, tabs, "training")
+    box(page, "steps").fill("2.5")
+    page.locator("#xt-start").click()
+    expect(page.locator(".xt-wrong textarea").first).to_have_value(re.compile("steps is a whole"))
+    box(page, "steps").fill("100000")
+    page.locator("#xt-start").click()
+    expect(box(page, "state")).to_have_value("Running")
+    expect(box(page, "step")).to_have_value(re.compile("of 100,000 steps"), timeout=SLOW_MS)
+    expect(box(page, "loss")).not_to_have_value("")
+    charts = page.frame_locator("iframe.xt-charts").first
+    expect(charts.get_by_text("gradients/norm").first).to_be_visible(timeout=SLOW_MS)
+    expect(charts.locator("#bar")).to_be_hidden()
+    before = box(page, "step").input_value()
+    expect(box(page, "step")).not_to_have_value(before)
+    picture(page, "tab-training-running")
+    page.locator("#xt-stop").click()
+    expect(box(page, "state")).to_have_value("Stopped, as you asked", timeout=SLOW_MS)
+    expect(box(page, "output")).to_have_value(re.compile("stopped after [0-9]+"))
+    expect(page.locator("#xt-jobs")).to_contain_text("stopped")
+    with page.expect_popup() as popup:
+        page.locator("#xt-open").click()
+    expect(popup.value.get_by_role("heading").first).to_contain_text("experiment_")
+    expect(popup.value.get_by_text("finished").first).to_be_visible()
+
+
+def test_an_allowed_script_gets_its_configuration_and_a_failing_one_shows_its_last_lines(
+    tabs: Studio, window: Window, picture: Callable[..., None]
+) -> None:
+    page = opened(window, tabs, "training")
+    choose(page, "source", "Preset: Defaults")
+    expect(page.get_by_label("What it does")).to_have_value("Logs ten steps")
+    page.locator("#xt-launch").click()
+    expect(box(page, "output")).to_have_value(re.compile("all steps are logged"), timeout=SLOW_MS)
+    expect(box(page, "state")).to_have_value("Finished")
+    expect(box(page, "step")).to_have_value("step 9")
+    choose(page, "script", "fails")
+    page.locator("#xt-launch").click()
+    expect(box(page, "state")).to_have_value(
+        "Failed: exit code 1; its last lines stand below", timeout=SLOW_MS
+    )
+    expect(box(page, "output")).to_have_value("no data in /data\n")
+    picture(page, "tab-training-failed")
+
+
+def test_a_run_is_seen_whole_and_its_texts_stay_texts(
+    tabs: Studio, window: Window, picture: Callable[..., None]
+) -> None:
+    page = opened(window, tabs, "monitoring")
+    choose(page, "run", ATTACK)
+    expect(page.locator("#xt-summary")).to_contain_text("run1")
+    expect(page.locator("#xt-summary")).to_contain_text(ATTACK)
+    expect(page.locator("#xt-values")).to_contain_text("0.025")
+    drawn = page.locator("img.xt-picture")
+    expect(drawn).to_have_attribute("src", re.compile("theme=light"))
+    expect(drawn).to_have_js_property("complete", True, timeout=SLOW_MS)
+    assert drawn.evaluate("image => image.naturalWidth") > 500
+    expect(page.locator("#xt-health")).to_contain_text("Disk")
+    picture(page, "tab-monitoring")
+    page.get_by_role("button", name="Theme: system").click()
+    expect(drawn).to_have_attribute("src", re.compile("theme=dark"))
+    assert page.title() == "exptrack studio"
+    assert page.locator("img[src=x]").count() == 0
+    tensorboard_is_started_and_stopped(page)
+
+
+def tensorboard_is_started_and_stopped(page: Page) -> None:
+    page.locator("#xt-board-start").click()
+    expect(box(page, "board")).to_have_value(
+        re.compile(r"TensorBoard runs at http://(localhost|127\.0\.0\.1):"), timeout=SLOW_MS
+    )
+    expect(page.locator("#xt-board-open")).to_be_visible()
+    page.locator("#xt-board-stop").click()
+    expect(box(page, "board")).to_have_value(re.compile("does not run"))
+
+
+def test_a_form_is_kept_while_tabs_change_and_by_keyboard_too(tabs: Studio, window: Window) -> None:
+    page = opened(window, tabs, "configuration")
+    box(page, "notes").fill("kept")
+    page.locator("#bar a[data-page=training]").focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("tab=training"))
+    expect(page.locator("#xt-start")).to_be_visible()
+    page.locator("#bar a[data-page=configuration]").click()
+    expect(box(page, "notes")).to_have_value("kept")
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 390), ("dark", 1280)])
+def test_no_tab_is_wider_than_the_screen_or_hard_to_read(
+    tabs: Studio, window: Window, picture: Callable[..., None], theme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page = opened(window, tabs, "configuration", theme=theme, width=width)
+    for tab in ("configuration", "training", "monitoring"):
+        page.locator(f"#bar a[data-page={tab}]").click()
+        expect(page.get_by_role("heading", name=tab.title(), exact=True)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        picture(page, f"tab-{tab}-{theme}-{width}")
+        options = {"runOnly": ["wcag2a", "wcag2aa"], "iframes": False}
+        found = axe.run(page, options=options).response["violations"]
+        assert {one["id"]: one["nodes"][0]["html"][:200] for one in found} == {}
+
+
+def test_without_a_run_every_tab_says_what_to_do(
+    empty: Studio, window: Window, picture: Callable[..., None], tmp_path: Path
+) -> None:
+    page = opened(window, empty, "monitoring")
+    expect(page.get_by_label("No runs yet")).to_have_value(re.compile("Start the simulation"))
+    expect(page.locator("#xt-health")).to_contain_text("stopped")
+    picture(page, "tab-monitoring-empty")
+    page.locator("#bar a[data-page=training]").click()
+    expect(box(page, "state")).to_have_value(re.compile("Nothing was started yet"))
+    expect(page.get_by_label("How to allow a script")).to_have_value(re.compile("launch.toml"))
+    expect(page.locator("#xt-launch")).to_be_disabled()
