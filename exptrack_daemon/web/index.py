@@ -1,8 +1,8 @@
 """What changed in a home: each run's version, and the order in which runs changed.
 
-A run is news when its journal's end or folder says so, when somebody changed its name, tags or notes, or when
-its trainer died without a word. Looking at an unchanged run costs a few system calls, so that a page may ask
-each second. Views are read when they are asked for, and kept until the run changes.
+A run is news when its journal's end says so, when somebody changed its name, tags or notes, or when its
+trainer died without a word. Looking at an unchanged run costs two system calls, so that a page may ask each
+second. Views are read when they are asked for, and kept until the run changes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from exptrack_daemon.clock import Clock
 from exptrack_daemon.home import Home
@@ -24,6 +25,7 @@ from exptrack_proto.frame import RUN_ID
 _LOOK_EVERY_S = 0.25
 """Pages that ask in the same moment share one look."""
 _MOST_VIEWS = 500
+_JOURNAL = Home(Path()).journal("x").name
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,12 +155,10 @@ class RunIndex:
         return {run for run in before.keys() | now.keys() if before.get(run) != now.get(run)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Stamp:
-    """What changes when a run's files do."""
+class _Stamp(NamedTuple):
+    """What changes when a run's journal does."""
 
     folder_ns: int
-    journal_ns: int
     newest: str
     size: int
 
@@ -168,33 +168,35 @@ def _has_died(reader: HomeReader, view: RunView) -> bool:
 
 
 def _stamps(home: Home, known: Mapping[str, _Stamp]) -> dict[str, _Stamp]:
+    """All runs that have a journal. In plain strings: thousands of paths would cost more than the disk."""
     found = {}
+    root = str(home.runs)
     try:
-        names = os.listdir(home.runs)  # noqa: PTH208 - names only, thousands of them
+        names = os.listdir(root)  # noqa: PTH208 - names only, thousands of them
     except FileNotFoundError:
         return {}
     for name in names:
         if RUN_ID.fullmatch(name):
-            stamp = _stamp(home.run(name), known.get(name))
+            stamp = _stamp(f"{root}/{name}/{_JOURNAL}", known.get(name))
             if stamp is not None:
                 found[name] = stamp
     return found
 
 
-def _stamp(folder: Path, known: _Stamp | None) -> _Stamp | None:
+def _stamp(journal: str, known: _Stamp | None) -> _Stamp | None:
     """The run's stamp; None where there is no journal, or it went while we looked."""
-    journal = folder / "journal"
     try:
-        folder_ns, journal_ns = folder.stat().st_mtime_ns, journal.stat().st_mtime_ns
-        newest = known.newest if known and known.journal_ns == journal_ns else _newest(journal)
-        size = (journal / newest).stat().st_size if newest else 0
+        folder_ns = os.stat(journal).st_mtime_ns  # noqa: PTH116
+        newest = known.newest if known and known.folder_ns == folder_ns else _newest(journal)
+        size = os.stat(f"{journal}/{newest}").st_size if newest else 0  # noqa: PTH116
     except OSError:
         return None
-    return _Stamp(folder_ns, journal_ns, newest, size)
+    return _Stamp(folder_ns, newest, size)
 
 
-def _newest(journal: Path) -> str:
-    return max((path.name for path in journal.iterdir() if path.suffix == ".seg"), default="")
+def _newest(journal: str) -> str:
+    names = os.listdir(journal)  # noqa: PTH208
+    return max((name for name in names if name.endswith(".seg")), default="")
 
 
 def _notes_stamp(path: Path) -> tuple[int, ...]:

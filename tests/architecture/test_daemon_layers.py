@@ -70,6 +70,8 @@ TESTED = [
     "exptrack_daemon/intake",
     "exptrack_daemon/delivery",
     "exptrack_daemon/supervisor",
+    "exptrack_daemon/web",
+    "exptrack_daemon/web/api",
 ]
 """Folders of which every module is held to it. `cli`, `demo` and `plots` are tested by what they show."""
 

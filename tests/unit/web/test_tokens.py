@@ -26,12 +26,16 @@ def test_it_is_drawn_once_and_private_whatever_the_umask(tmp_path):
     assert token_of(tmp_path / "other") != token
 
 
-@pytest.mark.parametrize("spoil", ["readable", "short", "empty", "newline", "link", "folder"])
+@pytest.mark.parametrize(
+    "spoil", ["readable", "by the group", "short", "empty", "newline", "link", "folder"]
+)
 def test_one_that_others_could_know_is_not_used(tmp_path, spoil):
     token = token_of(tmp_path)
     path = tmp_path / FILE
     if spoil == "readable":
         path.chmod(0o644)
+    elif spoil == "by the group":
+        path.chmod(0o640)
     elif spoil == "link":
         path.rename(tmp_path / "elsewhere")
         path.symlink_to(tmp_path / "elsewhere")
