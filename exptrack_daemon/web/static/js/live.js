@@ -10,7 +10,7 @@ export class Live {
     this.running = new Set();
     this.listeners = new Set();
     this.timer = 0;
-    document.addEventListener("visibilitychange", () => this.again());
+    document.addEventListener("visibilitychange", () => this.seen());
   }
 
   /** Be told the runs that changed: `[{id, version, last_step, status}]`. Returns how to stop. */
@@ -22,6 +22,12 @@ export class Live {
   /** Ask now, and from now on. */
   start() {
     this.ask();
+  }
+
+  /** The page is looked at again: what was missed is asked for at once. */
+  seen() {
+    clearTimeout(this.timer);
+    if (document.visibilityState === "visible") this.ask();
   }
 
   again() {

@@ -21,15 +21,11 @@ const nav = mountNav(document.getElementById("bar"), "runs");
 const live = new Live();
 let open = { page: "", close() {} };
 
-/** What each page gets. */
+/** What each page gets, with a way to `keep` what it shows in the address for as long as it is open. */
 const shell = {
   live,
   title(text) {
     document.title = `${text} · exptrack`;
-  },
-  /** Write what is shown into the address, without opening anything. */
-  keep(page, params, rest) {
-    history.replaceState(null, "", formatRoute(page, params, rest));
   },
   go(page, params, rest) {
     location.hash = formatRoute(page, params, rest);
@@ -62,11 +58,24 @@ function show() {
   main.replaceChildren();
   main.className = `page-${page ? route.page : "none"}`;
   window.scrollTo(0, 0);
-  if (page) open = { page: route.page, close: page(main, route, shell) ?? (() => {}) };
+  if (page) open = visit(page, route);
   else {
     open = { page: "", close() {} };
     fill(main, h("h1", {}, "There is no such page"), h("p", {}, h("a", { href: "#/runs" }, "See all runs")));
   }
+}
+
+function visit(page, route) {
+  let isOpen = true;
+  const keep = (address) => isOpen && history.replaceState(null, "", address);
+  const close = page(main, route, { ...shell, keep });
+  return {
+    page: route.page,
+    close() {
+      isOpen = false;
+      close();
+    },
+  };
 }
 
 let isGone = false;

@@ -44,7 +44,7 @@ export function chartsPage(main, route, shell) {
     });
   }
 
-  const keepSoon = afterQuiet(150, () => history.replaceState(null, "", address()));
+  const keepSoon = afterQuiet(150, () => shell.keep(address()));
   function keep() {
     keepSoon();
   }

@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { afterQuiet, fill, h } from "../dom.js";
 import { menu, tickList } from "../parts/menu.js";
 import { counted } from "../pure/format.js";
-import { idsOf } from "../pure/route.js";
+import { formatRoute, idsOf } from "../pure/route.js";
 import { RunPages } from "../runs/pages.js";
 import { RunTable } from "../runs/table.js";
 
@@ -31,7 +31,7 @@ export function runsPage(main, route, shell) {
 
   function keep() {
     const { q, filter, sort, group, columns, chosen } = state;
-    shell.keep("runs", { q, filter, sort: sort === "-created" ? "" : sort, group, columns: columns?.join(",") ?? "", chosen: [...chosen].join(",") });
+    shell.keep(formatRoute("runs", { q, filter, sort: sort === "-created" ? "" : sort, group, columns: columns?.join(",") ?? "", chosen: [...chosen].join(",") }));
   }
 
   function changed() {
@@ -102,7 +102,8 @@ export function runsPage(main, route, shell) {
   });
   const afterTyping = afterQuiet(400, load);
 
-  const columnsMenu = menu("Columns", (panel) => {
+  const columnsMenu = menu("Columns", async (panel) => {
+    await ready;
     const ticked = new Set(state.columns ?? []);
     const names = [...known.summary.map(({ name, runs }) => ({ name, note: counted(runs, "run") })), ...known.config.map(({ name, runs }) => ({ name: configName(name), note: counted(runs, "run") }))];
     tickList(panel, { names, ticked, words: "No run has logged anything yet.", change: (name, isOn) => {
@@ -127,7 +128,7 @@ export function runsPage(main, route, shell) {
   );
   drawGroups();
   drawActions();
-  start();
+  const ready = start();
 
   async function start() {
     const first = load();
