@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,8 +22,11 @@ from exptrack_daemon.cli.frame import (
     verb,
 )
 from exptrack_daemon.cli.render import clean, error_console, plural, warn
-from exptrack_daemon.store.export import export_to, writer_for
-from exptrack_daemon.store.reader import Point
+from exptrack_daemon.store.export import export_to, write_parquet_columns, writer_for
+from exptrack_daemon.store.reader import HomeReader, Point, RunView
+
+if TYPE_CHECKING:
+    from exptrack_daemon.store.columns import Points
 
 _LONG_POINTS = 200_000
 _STEP_POINTS = 16_384
@@ -71,13 +74,43 @@ def export(
     show_notices(reader)
     for problem in view.problems:
         warn(f"run {view.id}: {problem}; what can be read is exported")
+    if chosen is Format.PARQUET and output != "-":
+        done = _export_columns(reader, view, Path(output), system=system)
+        if done is not None:
+            _say_done(done, output)
+            return
     expected = view.facts.points + (view.facts.system_points if system else 0)
     counted = _Counted(reader.points(view, system=system), expected)
     if output == "-":
         write(counted, sys.stdout.buffer)
         return
     export_to(Path(output), write, counted)
-    error_console().print(f"{plural(counted.done, 'point')} written to {clean(output, 4_096)}")
+    _say_done(counted.done, output)
+
+
+def _export_columns(reader: HomeReader, view: RunView, path: Path, *, system: bool) -> int | None:
+    """From the store, by whole columns: how many points; None when most of a long run is in no part yet."""
+    from exptrack_daemon.store.live import TailTooLong
+
+    done, known = 0, len(reader.notices)
+
+    def counted() -> Iterator[Points]:
+        nonlocal done
+        for chunk in reader.columns(view, system=system):
+            done += len(chunk)
+            yield chunk
+
+    try:
+        export_to(path, write_parquet_columns, counted())
+    except TailTooLong:
+        return None
+    for notice in reader.notices[known:]:
+        warn(notice)
+    return done
+
+
+def _say_done(points: int, output: str) -> None:
+    error_console().print(f"{plural(points, 'point')} written to {clean(output, 4_096)}")
 
 
 def _by_ending(output: str) -> Format:

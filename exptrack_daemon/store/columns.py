@@ -212,7 +212,10 @@ def _typed(column: list[Scalar], first: int) -> tuple[Array, Array, dict[int, st
         values = np.array(column, np.float64)
     except OverflowError:
         values = np.array([_as_float(value) for value in column], np.float64)
-    kinds[(kinds == INT) & (np.abs(values) >= _EXACT)] = BIG
+    for at in np.flatnonzero((kinds == INT) & (np.abs(values) >= _EXACT)).tolist():
+        value = column[at]
+        if isinstance(value, int) and abs(value) > _EXACT:
+            kinds[at] = BIG
     odd = np.flatnonzero((kinds == BIG) | (kinds == TEXT))
     return values, kinds, {first + int(at): str(column[at]) for at in odd}
 
@@ -288,11 +291,19 @@ def sort(points: Points) -> Points:
     )
 
 
-def in_journal_order(points: Points, *, system: bool) -> Points:
-    """Points in the order in which they were logged; without `system` only the trainers'."""
-    is_wanted = np.array([system or key.role == "trainer" for key in points.keys], np.bool_)
+def in_journal_order(points: Points, since: int, until: int) -> Points:
+    """The points of these ordinals in the order in which they were logged."""
     order = np.argsort(points.ordinals, kind="stable")
-    if not is_wanted.all():
-        order = order[is_wanted[points.series[order]]]
-    columns = {name: getattr(points, name)[order] for name, _ in _COLUMNS}
-    return replace(points, series=points.series[order], **columns)
+    ordinals = points.ordinals[order]
+    return _taken(points, order[(ordinals >= since) & (ordinals < until)])
+
+
+def without_sampler(points: Points) -> Points:
+    """Only what trainers logged."""
+    is_wanted = np.array([key.role == "trainer" for key in points.keys], np.bool_)
+    return _taken(points, np.flatnonzero(is_wanted[points.series]))
+
+
+def _taken(points: Points, which: Array) -> Points:
+    columns = {name: getattr(points, name)[which] for name, _ in _COLUMNS}
+    return replace(points, series=points.series[which], **columns)

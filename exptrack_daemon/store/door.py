@@ -71,17 +71,18 @@ class PointsDoor:
                 yield entry
 
     def columns(self, run: str | HasId, *, system: bool = False) -> Iterator[Points]:
-        """The same values as `points`, in the same order, as columns of about 100,000 to 4 million.
+        """The same values as `points`, in the same order, as columns of up to 4 million.
 
         Raises:
             TailTooLong: too much of the run is in no part yet; take `points`.
         """
-        from exptrack_daemon.store.columns import in_journal_order
+        from exptrack_daemon.store.joining import end_of_parts, points_after, without_sampler
 
-        # the parts are asked for one after another, so that a long run is never in memory whole
-        parts = self._series.run(_id(run)).ask(list)
-        for part in parts:
-            yield in_journal_order(part.points(), system=system)
+        held = self._series.run(_id(run))
+        reached, end = 0, held.ask(end_of_parts)
+        while reached < end:  # part by part: a long run is never in memory whole
+            reached, points = held.ask(functools.partial(points_after, since=reached, until=end))
+            yield points if system else without_sampler(points)
 
     def metrics(self, run: str | HasId) -> list[Metric]:
         """The run's metrics, the sampler's after the trainers'."""

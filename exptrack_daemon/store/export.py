@@ -21,11 +21,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, TypeAlias, TypeGuard
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
 from exptrack_daemon.errors import ExptrackError
 from exptrack_daemon.store.door import Point
 from exptrack_proto.records import Scalar
+
+if TYPE_CHECKING:
+    from exptrack_daemon.store.columns import Points
 
 COLUMNS = ("name", "step", "time", "value", "rank")
 FORMATS = ("csv", "jsonl", "parquet")
@@ -34,6 +37,7 @@ _EXACT_INT = 2**53
 _SPECIAL = re.compile(r'[,"\r\n]')
 _DANGEROUS = ("=", "+", "-", "@", "'", "\t", "\r")
 
+Source = TypeVar("Source")
 Writer: TypeAlias = Callable[[Iterable[Point], IO[bytes]], None]
 
 
@@ -41,7 +45,7 @@ class MissingExtra(ExptrackError):
     """A library that an optional part needs is not installed."""
 
 
-def export_to(path: Path, write: Writer, points: Iterable[Point]) -> None:
+def export_to(path: Path, write: Callable[[Source, IO[bytes]], None], points: Source) -> None:
     """Write a file that appears whole or not at all.
 
     Raises:
@@ -130,16 +134,7 @@ def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [
-            ("name", pa.dictionary(pa.int32(), pa.string())),
-            ("step", pa.int64()),
-            ("time", pa.timestamp("ns", tz="UTC")),
-            ("value", pa.float64()),
-            ("rank", pa.int32()),
-            ("text", pa.string()),
-        ]
-    )
+    schema = _parquet_schema()
     rest = iter(points)
     with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         while batch := list(islice(rest, _BATCH_POINTS)):
@@ -153,6 +148,35 @@ def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
                 pa.array(_exact_texts(values), pa.string()),
             ]
             writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def _parquet_schema() -> Any:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("name", pa.dictionary(pa.int32(), pa.string())),
+            ("step", pa.int64()),
+            ("time", pa.timestamp("ns", tz="UTC")),
+            ("value", pa.float64()),
+            ("rank", pa.int32()),
+            ("text", pa.string()),
+        ]
+    )
+
+
+def write_parquet_columns(chunks: Iterable[Points], stream: IO[bytes]) -> None:
+    """The same file as `write_parquet`, from whole columns: many times as fast."""
+    import pyarrow.parquet as pq
+
+    from exptrack_daemon.store.parts import table_of
+
+    schema = _parquet_schema()
+    with pq.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for chunk in chunks:
+            found = table_of(chunk)
+            found = found.select(schema.names).cast(schema)
+            writer.write_table(found, _BATCH_POINTS)
 
 
 def seconds(time_ns: int) -> str:

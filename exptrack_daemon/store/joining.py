@@ -12,10 +12,21 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from exptrack_daemon.store.columns import SeriesKey
+from exptrack_daemon.store.columns import Points, SeriesKey, in_journal_order, without_sampler
 from exptrack_daemon.store.parts import DiskPart, Level, MemoryPart, Raw, Slice
 from exptrack_daemon.store.pyramid import Grid
 from exptrack_daemon.store.series import Axis, Cells, Metric, Series, cells_of, empty
+
+__all__ = [
+    "Part",
+    "Window",
+    "cells_of_parts",
+    "end_of_parts",
+    "metrics_of_parts",
+    "points_after",
+    "series_of_parts",
+    "without_sampler",
+]
 
 Part: TypeAlias = DiskPart | MemoryPart
 
@@ -96,6 +107,17 @@ def cells_of_parts(parts: Sequence[Part], name: str, rank: int, role: str, windo
     for piece in _pieces(parts, name, rank, role):
         _add(grid, piece, axis)
     return grid.cells()
+
+
+def end_of_parts(parts: Sequence[Part]) -> int:
+    """How many points the run has."""
+    return max((part.end for part in parts), default=0)
+
+
+def points_after(parts: Sequence[Part], since: int, until: int) -> tuple[int, Points]:
+    """The points of the next part, from one ordinal on and before another, as logged; and where to go on."""
+    part = next(part for part in parts if part.end > since)
+    return min(part.end, until), in_journal_order(part.points(), since, until)
 
 
 def _pieces(parts: Sequence[Part], name: str, rank: int, role: str) -> Iterator[_Piece]:

@@ -281,6 +281,11 @@ class DiskPart:
     def __len__(self) -> int:
         return self.name.end - self.name.start
 
+    @property
+    def end(self) -> int:
+        """The ordinal after its last point."""
+        return self.name.end
+
     def series(self, role: str, rank: int, name: str) -> Sequence[tuple[SeriesKey, Slice]]:
         """The numbers of one rank's metric, attempt by attempt."""
         return self._by_name.get((role, rank, name), ())
@@ -412,6 +417,11 @@ class MemoryPart:
 
     def __len__(self) -> int:
         return len(self._points)
+
+    @property
+    def end(self) -> int:
+        """The ordinal after its last point."""
+        return int(self._points.ordinals.max()) + 1 if len(self) else 0
 
     def series(self, role: str, rank: int, name: str) -> Sequence[tuple[SeriesKey, Slice]]:
         """The numbers of one rank's metric, attempt by attempt."""

@@ -8,6 +8,7 @@ What is checked:
 3. Each sink's cursor lies within the journal, and its rows are not more than the journal's.
    So, for each sink: rows in the journal = rows delivered (or set aside) + rows pending.
 4. The catalogue says what the journal says up to the catalogue's own position.
+5. The store's parts hold every point of the journal before the row at which they end, and no other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from exptrack_daemon.files import OsFiles
 from exptrack_daemon.journal.cursor import Cursor
 from exptrack_daemon.journal.entries import Entry, Event
 from exptrack_daemon.journal.position import START, Position
+from exptrack_daemon.store.audit import StoreAudit, read_store
 from exptrack_daemon.store.catalog import CatalogDamaged, CatalogNewer, consult
 from exptrack_daemon.store.catalog_rows import load
 from exptrack_daemon.store.facts import RunFacts, fresh
@@ -170,6 +172,15 @@ class Judge:
         elif saved != journal:
             self._blame(f"catalogue: its sums are not the journal's; rebuild it: {replay}")
 
+    def take_store(self, audit: StoreAudit) -> None:
+        """The store's parts, and the journal's rows that they should hold."""
+        problem = audit.verdict()
+        if problem:
+            self._blame(
+                f"store: {problem}; readers take the journal instead where a part cannot be read."
+                f" Rebuild it: exptrack replay {self.verdict.run_id} --to store"
+            )
+
     def _blame(self, problem: str) -> None:
         self.verdict.problems.append(problem)
 
@@ -194,6 +205,7 @@ def verify_run(reader: HomeReader, run_id: str) -> Verdict:
     judge = Judge(run_id)
     # cursors and catalogue first: they only move forward, and never past the journal
     cursors = {name: reader.cursor(run_id, name) for name in reader.sinks_of(run_id)}
+    store = read_store(reader, run_id)
     saved = _from_catalog(reader, run_id)
     facts, sums = fresh(run_id), _SumsAt(saved.position.record if saved is not None else -1)
     walk = walk_all(OsFiles(), reader.home, run_id)
@@ -201,6 +213,8 @@ def verify_run(reader: HomeReader, run_id: str) -> Verdict:
         sums.look(facts)
         if entry is not None:
             fold_entry(facts, entry, walk.replay.run)
+            if store is not None:
+                store.take(entry)
         facts.position = found.end
         with contextlib.suppress(ProtocolError):  # the walk has noted it as a flaw
             judge.take(parse(found.frame), entry)
@@ -212,6 +226,8 @@ def verify_run(reader: HomeReader, run_id: str) -> Verdict:
         judge.take_cursor(name, cursor, facts.position)
     if saved is not None and not walk.flaws:
         judge.take_catalog(_sums(saved), sums.found)
+    if store is not None and not walk.flaws:
+        judge.take_store(store)
     return judge.verdict
 
 

@@ -1,7 +1,14 @@
 from __future__ import annotations
 
 from exptrack_daemon.journal.entries import Event, Rows, Stream
-from exptrack_daemon.store.columns import Gathering, SeriesKey, concat, in_journal_order, sort
+from exptrack_daemon.store.columns import (
+    Gathering,
+    SeriesKey,
+    concat,
+    in_journal_order,
+    sort,
+    without_sampler,
+)
 from exptrack_proto.records import Close, Row
 
 TRAINER = Stream("aa", 0, 1, 1, "trainer", "host", 1, 1)
@@ -66,7 +73,7 @@ def test_every_value_is_kept_exactly_and_texts_stand_apart() -> None:
         SeriesKey("trainer", 0, "a", 1, is_number=False),
         SeriesKey("trainer", 0, "a", 1, is_number=True),
     )
-    ordered = in_journal_order(points, system=False)
+    ordered = in_journal_order(points, 0, 100)
     found = [ordered.scalar(at) for at in range(len(ordered))]
     assert repr(found) == repr(logged)
 
@@ -90,5 +97,6 @@ def test_the_samplers_points_are_left_out_unless_asked_for() -> None:
     gathering.take(rows(0, (0, {"a": 1.0})))
     gathering.take(rows(1, (0, {"cpu": 2.0}), stream=SAMPLER))
     points = gathering.open_points()
-    assert in_journal_order(points, system=False).values.tolist() == [1.0]
-    assert in_journal_order(points, system=True).values.tolist() == [1.0, 2.0]
+    assert in_journal_order(points, 0, 9).values.tolist() == [1.0, 2.0]
+    assert in_journal_order(points, 1, 9).values.tolist() == [2.0]
+    assert without_sampler(points).values.tolist() == [1.0]

@@ -20,9 +20,12 @@ from exptrack_daemon.store.export import (
     write_csv,
     write_jsonl,
     write_parquet,
+    write_parquet_columns,
     writer_for,
 )
-from exptrack_daemon.store.reader import Point
+from exptrack_daemon.store.reader import Point, open_home
+from tests.support.homes import HomeBuilder
+from tests.support.stores import deliver
 
 NS = 1_700_000_000_123_456_789
 
@@ -180,3 +183,23 @@ def test_parquet_without_pyarrow_says_what_to_install(monkeypatch):
     with pytest.raises(MissingExtra, match=r"pip install 'exptrack\[export\]'"):
         writer_for("parquet")
     assert writer_for("jsonl") is write_jsonl
+
+
+def test_parquet_from_columns_is_parquet_from_points(tmp_path):
+    run = HomeBuilder(tmp_path).run("r")
+    trainer, sampler = run.stream(), run.stream(role="sampler")
+    odd = [1, True, None, "x", float("nan"), float("inf"), 2**53, 2**53 + 1, -(2**63), 0.1]
+    for step, value in enumerate(odd * 3):
+        trainer.log({"a": value, "b": 1.5}, step)
+        sampler.log({"cpu": 1.0}, step)
+    deliver(tmp_path, "r")
+    trainer.log({"late": 1.0}, 99)
+    run.close()
+    reader = open_home(tmp_path)
+    for system in (False, True):
+        one, other = io.BytesIO(), io.BytesIO()
+        write_parquet(reader.points("r", system=system), one)
+        write_parquet_columns(reader.columns("r", system=system), other)
+        tables = [pq.read_table(io.BytesIO(file.getvalue())) for file in (one, other)]
+        assert repr(tables[0].to_pylist()) == repr(tables[1].to_pylist())
+        assert tables[0].schema == tables[1].schema
