@@ -25,6 +25,7 @@ from exptrack_daemon.web.studio.shown import heading, message, said, table
 from exptrack_daemon.web.studio.watching import number
 
 _VERSIONS = ["Version", "When, by whom", "Changed", "Why", "Run"]
+_NO_ROW = ["none yet", "", "", "", ""]
 _CHANGES = ["Setting", "Before", "After"]
 
 
@@ -183,7 +184,7 @@ class ConfigurationTab:
         ids = list(dict.fromkeys(row[0] for row in rows))
         return [
             gr.update(choices=names, value=chosen),
-            rows,
+            rows or [_NO_ROW],
             gr.update(choices=ids, value=ids[1] if len(ids) > 1 else next(iter(ids), None)),
             gr.update(choices=ids, value=next(iter(ids), None)),
         ]

@@ -32,6 +32,7 @@ _NO_JOB = "Nothing was started yet. Start the simulation, or one of your scripts
 _TICK_S = 1.0
 _AFTER_END_S = 10.0
 """So long one looks on after a job's end: its last rows may still be on their way."""
+_NO_ROW = ["–", "nothing yet", "", "", "", ""]
 _JOBS = ["Job", "What", "State", "Run", "Started", "Lasted"]
 _EXAMPLE = """[[script]]
 name = "my training"
@@ -128,7 +129,7 @@ class TrainingTab:
             _JOBS,
             "All jobs, the newest first",
             elem_id="xt-jobs",
-            column_widths=["50px", "130px", "130px", "120px", "90px", "100px"],
+            column_widths=["60px", "140px", "150px", "140px", "120px", "120px"],
         )
         self.timer = gr.Timer(_TICK_S, active=False)
 
@@ -271,7 +272,7 @@ class TrainingTab:
         job = self._parts.jobs.get(number_of) if number_of else None
         jobs = self._parts.jobs.all()
         texts, kinds = self._status(job)
-        texts.insert(-1, [job_row(one) for one in jobs])
+        texts.insert(-1, [job_row(one) for one in jobs] or [_NO_ROW])
         is_active = any(one.is_running or one.ended_s_ago < _AFTER_END_S for one in jobs)
         return [gr.Timer(_TICK_S, active=is_active), *changed(texts, kinds, shown)]
 

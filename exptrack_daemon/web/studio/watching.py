@@ -138,13 +138,16 @@ def summary_rows(view: RunView) -> list[list[str]]:
 def value_rows(values: Mapping[str, Any]) -> list[list[str]]:
     """Names and values; of very many the first, and how many more there are."""
     rows = [[name, number(value)] for name, value in sorted(values.items())]
+    if not rows:
+        return [["nothing yet", ""]]
     left = len(rows) - _MOST_VALUES
     return rows if left <= 0 else [*rows[:_MOST_VALUES], ["…", f"and {left:,} more"]]
 
 
 def sink_rows(reader: HomeReader, view: RunView) -> list[list[str]]:
     """How far each sink is with the run."""
-    return [
+    rows = [
         [sink.name, sink.status, f"{sink.rows:,}", f"{sink.lag_rows:,}", sink.reason]
         for sink in reader.sink_states(view)
     ]
+    return rows or [["none yet", "", "", "", "no daemon has served this run so far"]]

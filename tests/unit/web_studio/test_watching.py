@@ -89,6 +89,7 @@ def test_a_run_is_found_by_its_id_only(home):
 
 
 def test_of_very_many_values_the_first_are_shown_and_the_rest_counted():
+    assert value_rows({}) == [["nothing yet", ""]]
     rows = value_rows({f"m{at:03}": at for at in range(100)})
     assert rows[0] == ["m000", "0"]
     assert rows[-1] == ["…", "and 40 more"]
