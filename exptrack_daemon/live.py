@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from exptrack_daemon.files import Files
+from exptrack_daemon.files import Files, replace_durably
 from exptrack_proto.frame import Frame
 from exptrack_proto.records import Open
 
@@ -66,22 +66,16 @@ class LiveStreams:
             self._changed = True
 
     def save(self) -> None:
-        """Replace the file if anything changed. Losing a change costs nothing that is not found again."""
+        """Replace the file, durably, if anything changed: a power cut is what it is for.
+
+        A disk that does not take it is no reason to stop; the change is saved with the next one.
+        """
         if not self._changed:
             return
         with contextlib.suppress(OSError):
-            self._replace()
+            data = json.dumps([asdict(live) for live in self._streams.values()]).encode()
+            replace_durably(self._files, self._path, data)
             self._changed = False
-
-    def _replace(self) -> None:
-        temporary = self._path.with_suffix(".tmp")
-        self._files.remove(temporary)
-        file = self._files.open_append(temporary)
-        try:
-            file.append(json.dumps([asdict(live) for live in self._streams.values()]).encode())
-        finally:
-            file.close()
-        self._files.rename(temporary, self._path)
 
 
 def read_live(files: Files, path: Path) -> list[LiveStream]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from random import Random
+
+import pytest
+
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.live import LiveStream, LiveStreams, read_live
 from exptrack_proto.frame import parse
 from exptrack_proto.records import Open
 from tests.support.desks import RUN, STREAM, opened
 from tests.support.faulty_files import FaultyFiles
+from tests.support.memory_files import RUNS, MemoryFiles
 
 FRAME = parse(opened())
 OPEN = Open(time_ns=7, project="p", name="n", rank=3, host="h", pid=42, sinks=["wandb"])
@@ -58,3 +63,12 @@ def test_a_full_disk_leaves_no_descriptor_behind_and_the_change_is_saved_later(h
 def test_nothing_is_written_when_nothing_changed(home):
     LiveStreams(OsFiles(), home / "live.json").save()
     assert not (home / "live.json").exists()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_what_was_saved_is_still_there_after_a_power_cut(seed):
+    files, path = MemoryFiles(), RUNS.parent / "live.json"
+    live = LiveStreams(files, path)
+    live.add(FRAME, OPEN)
+    live.save()
+    assert [stream.run_id for stream in read_live(files.crash(Random(seed)), path)] == [RUN]
