@@ -102,11 +102,13 @@ def judge_all(
     mutants: Sequence[Mutant],
     copies: int = 1,
     say: Callable[[Outcome], None] = lambda _: None,
+    *,
+    as_they_are: bool = True,
 ) -> list[Outcome]:
     """First the checks as they are, which must pass; then each bug; each is said as soon as it is known."""
-    asked: list[tuple[Mutant | None, str]] = [
-        (None, check) for check in dict.fromkeys(mutant.check for mutant in mutants)
-    ]
+    asked: list[tuple[Mutant | None, str]] = []
+    if as_they_are:
+        asked += [(None, check) for check in dict.fromkeys(mutant.check for mutant in mutants)]
     asked += [(mutant, mutant.check) for mutant in mutants]
     free: SimpleQueue[Copy] = SimpleQueue()
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(copies) as pool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tests.torture.mutants.mutant import Mutant, many
 
-CRASHES = "-m tests.torture.crashes --count 300 --processes 1"
+CRASHES = "-m tests.torture.crashes --count 400 --processes 1"
 POINTS = "-m tests.torture.points --records 24"
-DAMAGE = "tests/torture/test_damage.py"
+SECTORS = "tests/torture/test_damage.py -k sectors"
+ARRANGEMENTS = "tests/torture/test_damage.py -k arrangements"
+DAMAGED_CURSORS = "tests/torture/test_damage.py -k cursors"
 UNIT = "tests/unit/journal"
 
 WRITER = many(
@@ -33,16 +35,17 @@ WRITER = many(
     Mutant("no fsync at a segment's end", "            self._file.sync()\n            self._mark()\n            self._leave()", "            self._mark()\n            self._leave()", CRASHES),
     Mutant("rows counted as frames", "frame.items if frame.kind is Kind.ROWS else 0", "1", f"{UNIT}/test_writer.py"),
     Mutant("a closed stream opens again", "stream.closed = stream.closed or frame.kind is Kind.CLOSE", "stream.closed = False", f"{UNIT}/test_writer.py"),
+    Mutant("the last process's name is trusted unsynced", "        self._files.sync_directory(self._directory)\n        self._has_folder = True", "        self._has_folder = True", f"{UNIT}/test_writer.py"),
     Mutant("the file is unlinked before its successor has a name", "            self._file.sync()\n            self._files.rename(unnamed, path)", "            self._file.sync()\n            self._files.remove(segment_path(self._directory, self._number - 1))\n            self._files.rename(unnamed, path)", CRASHES),
 )  # fmt: skip
 
 BYTES = many(
     "exptrack_daemon/journal/segment.py",
-    Mutant("no checksum", "if _crc(piece, kind, at, self._salt) != crc:", "if False and crc:", DAMAGE),
-    Mutant("a checksum of half the payload", "return zlib.crc32(piece, zlib", "return zlib.crc32(piece[: len(piece) // 2], zlib", DAMAGE),
-    Mutant("a segment is taken for another one", 'return zlib.crc32(f"{run_id}/{segment}".encode())', "return len(run_id)", DAMAGE),
+    Mutant("no checksum", "if _crc(piece, kind, at, self._salt) != crc:", "if False and crc:", SECTORS),
+    Mutant("a checksum of half the payload", "return zlib.crc32(piece, zlib", "return zlib.crc32(piece[: len(piece) // 2], zlib", SECTORS),
+    Mutant("a segment is taken for another one", 'return zlib.crc32(f"{run_id}/{segment}".encode())', "return len(run_id)", ARRANGEMENTS),
     Mutant("a place is taken for another one", "_PLACE.pack(offset, kind)", "_PLACE.pack(0, kind)", "tests/property/test_journal_damage.py"),
-    Mutant("a bad length costs the whole block", "            after = self._search()", "            after = None", DAMAGE),
+    Mutant("a bad length costs the whole block", "            after = self._search()", "            after = None", SECTORS),
     Mutant("off by one at a block's end", "        if room < _FRAGMENT.size:", "        if room <= _FRAGMENT.size:", f"{UNIT}/test_segment.py"),
     Mutant("a newer version is read as ours", "data[0] > JOURNAL_VERSION", "data[0] > 255", UNIT),
 )  # fmt: skip
@@ -53,16 +56,17 @@ READER = many(
     Mutant("an older segment is read beyond its end", "wanted = size if end is None else min(size, max(0, end - position.offset))", "wanted = size", CRASHES),
     Mutant("frames with known ordinals are read again", "if found.record < self._position.record:", "if found.record < 0:", CRASHES),
     Mutant("resends from the last frame instead of after it", "Position(self._number, record.end, found.record + 1, found.rows_after)", "Position(self._number, record.offset, found.record, found.rows)", CRASHES),
-    Mutant("flaws are kept quiet", "        self.flaws += self._new_flaws\n", "", DAMAGE),
-    Mutant("missing frames between segments are kept quiet", "        elif lost:\n", "        elif lost and end:\n", DAMAGE),
-    Mutant("a missing segment is kept quiet", "            if place.header is None or place.header.previous >= position.segment:\n                reading.flaws", "            if place.header is None:\n                reading.flaws", DAMAGE),
-    Mutant("whoever comes next says where a segment ends", "if self.header is None or self.header.previous != number:", "if self.header is None:", CRASHES),
-    Mutant("a segment without its header is kept quiet", '            if place.header is None and here.offset == 0:\n                reading.flaws.append(_flaw_at(here, "the segment has no header"))\n', "", DAMAGE),
+    Mutant("a position in a segment whose name is not durable", "if self._remembers and reading.next != position", "if not self._remembers and reading.next != position", f"{UNIT}/test_reader.py"),
+    Mutant("flaws are kept quiet", "        self.flaws += self._new_flaws\n", "", SECTORS),
+    Mutant("missing frames between segments are kept quiet", "        elif lost:\n", "        elif lost < 0:\n", "tests/torture/test_damage.py -k cuts"),
+    Mutant("a missing segment is kept quiet", "            if place.header is None or place.header.previous >= position.segment:\n                reading.flaws", "            if place.header is None:\n                reading.flaws", ARRANGEMENTS),
+    Mutant("whoever comes next says where a segment ends", "if self.header is None or self.header.previous != number:", "if self.header is None:", ARRANGEMENTS),
+    Mutant("a segment without its header is kept quiet", '            if place.header is None and here.offset == 0:\n                reading.flaws.append(_flaw_at(here, "the segment has no header"))\n', "", ARRANGEMENTS),
 )  # fmt: skip
 
 CURSORS = many(
     "exptrack_daemon/journal/cursor.py",
-    Mutant("a damaged cursor is believed", "cursor.check == _check(cursor)", "cursor.check >= 0", DAMAGE),
+    Mutant("a damaged cursor is believed", "cursor.check == _check(cursor)", "cursor.check >= 0", DAMAGED_CURSORS),
     Mutant("a newer cursor is believed", "cursor.version <= CURSOR_VERSION and ", "", f"{UNIT}/test_cursor.py"),
 )  # fmt: skip
 
