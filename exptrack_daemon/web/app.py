@@ -6,13 +6,11 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import cast
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import ASGIApp
 
 from exptrack_daemon.web.api import health, media, openapi, runs, series, tensorboard
 from exptrack_daemon.web.api.answers import HANDLERS
@@ -22,6 +20,7 @@ from exptrack_daemon.web.lazy import LazyMount
 from exptrack_daemon.web.pages import Pages
 from exptrack_daemon.web.state import Studio
 from exptrack_daemon.web.tensorboard import PATH
+from exptrack_daemon.web.tensorboard_proxy import TensorBoardProxy
 
 STATIC = Path(__file__).parent / "static"
 API = "/api/v1"
@@ -30,13 +29,13 @@ _PARTS = (runs, series, media, health, tensorboard, openapi)
 
 def build_app(studio: Studio, keys: Keys, mounts: Sequence[LazyMount] = ()) -> Door:
     """The whole server behind its guard; `mounts` are apps of their own, each made at its first request."""
-    mounts = (tensorboard_mount(studio), *mounts)
     pages = Pages(STATIC)
     routes: list[BaseRoute] = [
         Mount(API, routes=[route for part in _PARTS for route in part.ROUTES]),
         health.PROMETHEUS,
+        Mount(PATH, app=TensorBoardProxy(studio.tensorboard)),
         *(Mount(mount.path, app=mount) for mount in mounts),
-        *(Route(mount.path, _to_slash) for mount in mounts),
+        *(Route(path, _to_slash) for path in (PATH, *(mount.path for mount in mounts))),
         Mount("/static", app=pages),
         Mount("/", app=pages),
     ]
@@ -56,17 +55,3 @@ def build_app(studio: Studio, keys: Keys, mounts: Sequence[LazyMount] = ()) -> D
 async def _to_slash(request: Request) -> Response:
     """A mount begins behind its slash."""
     return RedirectResponse(f"{request.url.path}/", 308)
-
-
-def tensorboard_mount(studio: Studio) -> LazyMount:
-    """TensorBoard in this process, so that our guard stands before it; loaded when somebody goes there."""
-
-    def make() -> ASGIApp:
-        from a2wsgi import WSGIMiddleware
-
-        from exptrack_daemon.web.tensorboard import wsgi_app
-
-        app = WSGIMiddleware(wsgi_app(studio.home.tensorboard), workers=4)
-        return cast(ASGIApp, app)
-
-    return LazyMount(PATH, make)

@@ -1,4 +1,4 @@
-"""TensorBoard for the studio: a process of its own on a free port, or inside the studio behind its guard.
+"""TensorBoard for the studio: a process of its own on a free port.
 
 The process is our `tensorboard_child`: it binds port 0 itself (no race), serves below an unguessable path,
 and ends when its stdin does, so also when the studio is killed. One for a server, reused while it lives.
@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from exptrack_daemon.home import Home
@@ -140,41 +139,3 @@ def url_in(line: str) -> str | None:
     if "TensorBoard" not in words[:1]:
         return None
     return next((word for word in words if urlsplit(word).scheme == "http"), None)
-
-
-def wsgi_app(logdir: Path) -> Any:
-    """TensorBoard inside this process, for the studio's guard to stand before it. Takes seconds.
-
-    Raises:
-        MissingExtra: it is not installed.
-    """
-    require()
-    from tensorboard import default, program
-
-    kept: list[Any] = []
-
-    class Keeper(program.TensorBoardServer):  # type: ignore[misc]
-        """A server that only keeps the app."""
-
-        def __init__(self, app: Any, _flags: Any) -> None:
-            kept.append(app)
-
-        def serve_forever(self) -> None:
-            """Nothing to serve."""
-
-        def get_url(self) -> str:
-            return ""
-
-    logdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    board = program.TensorBoard(plugins=default.get_plugins(), server_class=Keeper)
-    board.configure(argv=flags(logdir, PATH))
-    board.launch()
-    (app,) = kept
-
-    def below_its_path(environ: dict[str, Any], start_response: Any) -> Any:
-        """TensorBoard takes its prefix off by itself, so it has to stand where it was."""
-        environ["PATH_INFO"] = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        environ["SCRIPT_NAME"] = ""
-        return app(environ, start_response)
-
-    return below_its_path

@@ -63,7 +63,6 @@ def test_launched_on_a_free_port_reused_stopped_and_safe_from_foreign_names(home
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own, at its import
 def test_behind_the_guard_it_shows_the_homes_runs(home):
     homes = HomeBuilder(home)
     (homes.home.tensorboard / "demo" / "r").mkdir(parents=True)
@@ -76,6 +75,12 @@ def test_behind_the_guard_it_shows_the_homes_runs(home):
         assert server.get("/tensorboard/data/environment").status == 200
         assert server.send("GET", "/tensorboard/data/runs").status == 403
         assert server.get("/tensorboard/index.js").status == 200
+        assert server.get("/tensorboard/none").status == 404
+        assert page.headers["content-security-policy"] == "frame-ancestors 'self'"  # the second one
+        own = urlsplit(server.api("tensorboard")["url"]).path.strip("/")
+        assert own.encode() not in page.body
+        posted = server.send("POST", "/tensorboard/none", server.key, b"{}")
+        assert posted.status in (404, 405)
 
 
 KILLED = """
