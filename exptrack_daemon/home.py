@@ -9,7 +9,7 @@ HOME/
   runs/RUN_ID/journal/NNNNNNNN.seg                    the truth
   runs/RUN_ID/sinks/SINK.json                         that sink's cursor and state
   runs/RUN_ID/sinks/SINK.dead/                        its dead letters
-  runs/RUN_ID/{media,wandb}/                          what sinks keep
+  runs/RUN_ID/{series,media,wandb}/                   what sinks keep
   tensorboard/PROJECT/NAME/                           what TensorBoard reads
   spool/STREAM/  rings/STREAM/                        rows of trainers that no daemon has taken yet
   quarantine/                                         bytes that could not be read, kept

@@ -1,7 +1,7 @@
 """Points as columns: what the parts of the series store are made of. Pure.
 
 Rows of a journal are gathered into chunks whose borders are a function of the rows alone: a chunk ends after
-the row that fills it, and where every stream that began has been closed. So whoever gathers a journal, in
+the row that fills it, and where every trainer that began has closed its stream. So whoever gathers a journal, in
 whatever batches and from whatever border on, gets the same chunks.
 
 A series is named by a `SeriesKey`. Texts and missing values of a name are a series of their own beside its
@@ -83,7 +83,7 @@ class Chunk(NamedTuple):
     row: int
     """Rows of the journal before the border at its end."""
     is_end: bool
-    """Every stream that had begun was closed there."""
+    """Every trainer that had begun closed its stream there."""
 
 
 class Gathering:
@@ -120,7 +120,9 @@ class Gathering:
         if not isinstance(entry.item, Close):
             return []
         self.closed.add(entry.stream.stream_id)
-        if not self.closed.issuperset(self.streams):
+        # what the sampler still says after that is little, and waits in the journal for the next chunk
+        trainers = (key for key, stream in self.streams.items() if stream.role == "trainer")
+        if entry.stream.role != "trainer" or not self.closed.issuperset(trainers):
             return []
         return [Chunk(self._cut() if len(self) else None, self.row, is_end=True)]
 

@@ -51,16 +51,19 @@ def test_rows_that_come_again_are_passed_over() -> None:
     assert gathering.open_points().values.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_a_chunk_ends_where_every_stream_is_closed() -> None:
+def test_a_chunk_ends_where_every_trainer_has_closed() -> None:
     gathering = Gathering(100)
+    other = Stream("cc", 1, 2, 1, "trainer", "host", 1, 1)
     gathering.take(rows(0, (0, {"a": 1.0})))
     gathering.take(rows(1, (0, {"cpu": 1.0}), stream=SAMPLER))
+    gathering.take(rows(2, (0, {"a": 1.0}), stream=other))
     assert gathering.take(closing()) == []
-    (chunk,) = gathering.take(closing(SAMPLER))
+    (chunk,) = gathering.take(closing(other))
     assert chunk.is_end
     assert chunk.points is not None
-    assert [key.name for key in chunk.points.keys] == ["cpu", "a"]
-    (again,) = gathering.take(closing(SAMPLER))
+    assert [key.name for key in chunk.points.keys] == ["cpu", "a", "a"]
+    assert gathering.take(closing(SAMPLER)) == []
+    (again,) = gathering.take(closing())
     assert again.points is None
 
 
