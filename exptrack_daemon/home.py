@@ -2,6 +2,7 @@
 
 HOME/
   daemon.json  daemon.toml  daemon.log  daemon.lock   who is running, with which settings
+  studio.token                                        what the studio asks a browser for
   intake.lock  locks/  live.json  sinks.json          which process does what, for whom
   catalog.sqlite                                      what readers list
   annotations.sqlite                                  what people wrote about runs afterwards: a truth too

@@ -8,7 +8,7 @@ cells, so its x is right to within one cell, as wide as two pixels or less.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -65,13 +65,11 @@ class Charts:
     def draw(self, reader: HomeReader, runs: Sequence[Seen], question: Question) -> Drawn:
         """The cells of all runs and names; what a run never logged is empty."""
         extent = self._extent(reader, runs, question)
-        lo = question.lo if question.lo is not None else extent[0] if extent else 0
-        hi = question.hi if question.hi is not None else extent[1] if extent else lo
-        asked = replace(question, lo=min(lo, hi), hi=max(lo, hi))
-        width = width_for(asked.lo or 0, asked.hi or 0, question.cells)
-        first = (asked.lo or 0) // width
-        count = (asked.hi or 0) // width - first + 1
-        blocks = [self._block(reader, run, asked, width, first, count) for run in runs]
+        lo, hi = _window(question, extent)
+        width = width_for(lo, hi, question.cells)
+        first = lo // width
+        count = hi // width - first + 1
+        blocks = [self._block(reader, run, question, width, first, count) for run in runs]
         shape = (len(question.names), len(runs), len(question.stats), count)
         values = np.stack(blocks, axis=1) if blocks else np.empty(shape)
         unit = 1 if question.x == "step" else _NS_PER_MS
@@ -147,6 +145,16 @@ class Charts:
             name: np.stack([stat_of(cells, stat, start) for stat in question.stats])
             for name, cells in found.items()
         }
+
+
+def _window(question: Question, extent: tuple[int, int] | None) -> tuple[int, int]:
+    """What is asked for, open ends closed by what there is; never empty."""
+    lo, hi = question.lo, question.hi
+    if lo is None:
+        lo = extent[0] if extent else 0
+    if hi is None:
+        hi = extent[1] if extent else lo
+    return min(lo, hi), max(lo, hi)
 
 
 def start_ns(run: Seen) -> int:

@@ -44,8 +44,7 @@ def serve(home: Path, port: int, announce: Callable[[Address], None]) -> None:
         keys = Keys(listener.getsockname()[1], token_of(home))
         studio = Studio(home)
         server = server_of(build_app(studio, keys, [studio_mount(studio)]))
-        announce(Address(keys))
-        asyncio.run(_run(server, listener))
+        asyncio.run(_run(server, listener, lambda: announce(Address(keys))))
 
 
 def bind(port: int) -> socket.socket:
@@ -90,7 +89,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+async def _run(
+    server: uvicorn.Server, listener: socket.socket, announce: Callable[[], None]
+) -> None:
     def stop() -> None:
         server.force_exit = server.should_exit  # the second time: at once
         server.should_exit = True
@@ -98,4 +99,5 @@ async def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
+    announce()  # whoever reads it may stop us from now on
     await server.serve(sockets=[listener])

@@ -70,6 +70,15 @@ def test_it_prints_where_it_is_serves_and_stops_when_told(home, running, number)
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
+def test_it_may_be_stopped_as_soon_as_it_has_said_where_it_is(home, running):
+    process = ui(home, "--no-browser")
+    running(process)
+    started(process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    assert process.stderr.read() == ""
+
+
 def test_a_second_one_shares_the_token_on_another_port(home, running):
     first, second = ui(home), ui(home)
     running(first)
