@@ -66,7 +66,7 @@ def _quantile(rows: Array, share: float) -> Array:
 
 
 def t975(freedom: Array) -> Array:
-    """The 97.5 % quantile of Student's t; right to 0.1 % for any degrees of freedom.
+    """The 97.5 % quantile of Student's t; right to 0.02 % for any degrees of freedom.
 
     From the eighth on the expansion of Cornish and Fisher around the normal's (Abramowitz and Stegun 26.7.5).
     """

@@ -92,10 +92,7 @@ def of_series(series: Series, axis: Axis, to_x: ToX) -> Curve:
 
 def of_cells(cells: Cells, lo: int, hi: int, to_x: ToX) -> Curve:
     """Means of cells and how far their values reach, at the cells' middles; the outer two at lo and hi."""
-    starts = cells.x0 + cells.width * np.arange(len(cells), dtype=np.int64)
-    middles = np.clip(starts + cells.width // 2, lo, hi)
-    middles[0], middles[-1] = lo, hi  # so that the axis ends where the series does
-    x = to_x(middles)
+    x = to_x(middles_of(cells, lo, hi))
     has_finite = np.isfinite(cells.mean)
     has_points = cells.count > 0
     kinds = ((cells.nan, np.nan), (cells.pos_inf, np.inf), (cells.neg_inf, -np.inf))
@@ -117,6 +114,14 @@ def of_cells(cells: Cells, lo: int, hi: int, to_x: ToX) -> Curve:
         gaps=_gaps(x[has_points]),
         breaks=x[has_points & ~has_finite],
     )
+
+
+def middles_of(cells: Cells, lo: int, hi: int) -> Array:
+    """int64: where cells are drawn, the outer two at lo and hi: the axis ends where the series does."""
+    starts = cells.x0 + cells.width * np.arange(len(cells), dtype=np.int64)
+    middles: Array = np.clip(starts + cells.width // 2, lo, hi)
+    middles[0], middles[-1] = lo, hi
+    return middles
 
 
 def smoothed(curve: Curve, share: float) -> Array | None:

@@ -146,7 +146,7 @@ def sheet(size: tuple[float, float], title: str, subtitle: str, look: Look) -> F
     figure = Figure(figsize=size, layout=layout)
     FigureCanvasAgg(figure)
     left = _EDGE_INCHES / width
-    words, below = shown(title, int(width * 8.5)), shown(subtitle, int(width * 14))
+    words, below = shown(title, int(width * 7.2)), shown(subtitle, int(width * 14))
     figure.suptitle(
         words, x=left, y=1 - 0.12 / height, ha="left", va="top", fontsize=14.0, fontweight="bold"
     )

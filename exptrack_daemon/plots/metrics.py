@@ -142,7 +142,7 @@ def _draw_panel(
     panels.limit_values(axes, lines, look)
     label_values(axes)
     if left_out:
-        panels.heading(axes, name, f"{left_out:,} values of 0 or less are not shown", look)
+        panels.heading(axes, name, f"not shown: {left_out:,} of 0 or less", look)
 
 
 def _stroke(at: int, amount: int, look: Look) -> panels.Stroke:

@@ -31,6 +31,7 @@ _MOST_CATEGORIES = 12
 _WIDE = 50.0
 """Positive values this far apart stand on a logarithmic scale."""
 _MISSING_AT = -0.1
+_LINE_HEIGHT = 0.045
 _NEEDLESS = ("seed", "random_seed", "rng_seed", "_exptrack", "_")
 
 
@@ -139,8 +140,17 @@ def _number_scale(
     shown_at = (
         distinct if len(distinct) <= 6 else _ticks(low, high, is_log=is_log, is_whole=is_whole)
     )
-    ticks = [(place(value), short_value(value)) for value in shown_at]
+    ticks = _apart([(place(value), short_value(value)) for value in shown_at])
     return Scale(name, np.array(at), ticks, is_log, has_missing)
+
+
+def _apart(ticks: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    """Without those that would stand on the one before."""
+    kept: list[tuple[float, str]] = []
+    for at, text in ticks:
+        if not kept or at - kept[-1][0] >= _LINE_HEIGHT:
+            kept.append((at, text))
+    return kept
 
 
 def _ticks(low: float, high: float, *, is_log: bool, is_whole: bool) -> list[float]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from exptrack_daemon.plots import panels
 from exptrack_daemon.plots.bands import NAMES, Band, band_of
 from exptrack_daemon.plots.configs import group_of
-from exptrack_daemon.plots.curves import Curve
+from exptrack_daemon.plots.curves import Curve, middles_of
 from exptrack_daemon.plots.look import Look, grid_of, say_nothing, sheet
 from exptrack_daemon.plots.metrics import names_to_draw
 from exptrack_daemon.plots.options import Centre, Interval, Options, PlotRefused
@@ -107,8 +107,7 @@ def _grid(
 def grid_from(cells: Sequence[Cells | None], lo: int, hi: int) -> Grid:
     """Cells of one grid as rows of one table; a run without cells is a row without values."""
     first = next(one for one in cells if one is not None)
-    starts = first.x0 + first.width * np.arange(len(first), dtype=np.int64)
-    steps = np.clip(starts + first.width // 2, lo, hi).astype(float)
+    steps = middles_of(first, lo, hi).astype(float)
     rows = np.array([np.full(len(first), np.nan) if one is None else one.mean for one in cells])
     has_any = ~np.isnan(rows).all(axis=0)
     is_odd = np.zeros(len(first), bool)

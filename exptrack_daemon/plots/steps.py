@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from exptrack_daemon.plots import panels
+from exptrack_daemon.plots.curves import middles_of
 from exptrack_daemon.plots.look import Look, say_nothing, sheet
 from exptrack_daemon.plots.options import NothingToDraw, Options
 from exptrack_daemon.plots.reading import logged
@@ -59,13 +60,12 @@ def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Steps
     means, counts = np.array([c.mean for c in held]), np.array([c.count for c in held])
     has = ~np.isnan(means).all(axis=0)
     totals = np.nansum(means * counts, axis=1) / np.maximum(counts.sum(axis=1), 1)
-    starts = held[0].x0 + width * np.arange(len(has), dtype=np.int64)
     note = "" if width == 1 else f"   ·   means of {width:,} steps"
     return Steps(
         options.title or f"{title_of(run)}: time of a step",
         f"run {run.id}{note}   ·   the host's time",
         phases,
-        np.clip(starts + width // 2, lo, hi)[has].astype(float),
+        middles_of(held[0], lo, hi)[has].astype(float),
         np.nan_to_num(means[:, has]),
         totals,
     )

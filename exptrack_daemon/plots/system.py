@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from exptrack_daemon.plots import panels
-from exptrack_daemon.plots.curves import Curve
+from exptrack_daemon.plots.curves import Curve, middles_of
 from exptrack_daemon.plots.look import Look, grid_of, sheet
 from exptrack_daemon.plots.options import NothingToDraw, Options
 from exptrack_daemon.plots.reading import Logged, curves, logged, since
@@ -108,10 +108,9 @@ def _steps_over_time(
     width = width_for(lo, hi, _CELLS)
     cells = reader.cells(run, [most.name], width=width, lo=lo, hi=hi, rank=rank)[most.name]
     has = cells.count > 0
-    starts = cells.x0 + cells.width * np.arange(len(cells), dtype=np.int64)
     times = (cells.last_ns[has] - held.begin_ns) / 1e9
     order = np.argsort(times, kind="stable")
-    steps = np.clip(starts + cells.width - 1, lo, hi)[has]
+    steps = middles_of(cells, lo, hi)[has]
     return times[order], steps[order].astype(float)
 
 

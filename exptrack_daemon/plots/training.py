@@ -17,7 +17,7 @@ from exptrack_daemon.plots.names import TRAINING_METRICS
 from exptrack_daemon.plots.options import Options
 from exptrack_daemon.plots.reading import curves, logged
 from exptrack_daemon.plots.runs import title_of
-from exptrack_daemon.plots.wording import Values, label_steps, label_values, shown
+from exptrack_daemon.plots.wording import label_steps, label_values, shown
 from exptrack_daemon.store.reader import HomeReader, RunView
 
 _SIZE = (12.0, 7.6)
@@ -114,7 +114,7 @@ def _scale_counts(axes: Axes, drawn: list[Curve]) -> None:
     high = max(float(curve.highest.max(initial=0.0)) for curve in drawn)
     if high > _HIGH:
         axes.set_yscale("symlog", linthresh=1)
-        axes.yaxis.set_major_formatter(Values())
+        label_values(axes)
     else:
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=2))
     axes.set_ylim(0, max(1.0, high) * (3.0 if high > _HIGH else 1.15))

@@ -112,6 +112,9 @@ class Values(Formatter):
 def label_values(axes: Axes) -> None:
     """Ticks of the y axis in our words; on a logarithmic axis of few decades some in between too."""
     axes.yaxis.set_major_formatter(Values())
+    if axes.get_yscale() == "linear":
+        return
+    axes.yaxis.set_major_formatter(lambda at, _: short_value(at))
     if axes.get_yscale() != "log":
         return
     low, high = axes.get_ylim()

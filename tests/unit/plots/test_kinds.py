@@ -6,13 +6,15 @@ import io
 import threading
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 from PIL import Image
 
 from exptrack_daemon.errors import RunNotFound
-from exptrack_daemon.plots import FORMATS, KINDS, PlotRefused, render
+from exptrack_daemon.plots import FORMATS, KINDS, PlotRefused, figure, render
 from exptrack_daemon.store.reader import open_home
-from tests.support.homes import HomeBuilder
+from exptrack_proto.records import Row
+from tests.support.homes import START_NS, HomeBuilder
 
 HOSTILE = (
     "\x1b[31m\x1b]0;pwned\x07 $\\frac{1}{0}$ --><script>alert(1)</script> 训练 🚀 \u202egnp\n"
@@ -109,3 +111,13 @@ def test_a_run_that_is_not_there_is_said(reader):
 
 def test_every_kind_says_what_it_shows():
     assert all(len(kind.says) > 20 for kind in KINDS.values())
+
+
+@pytest.mark.parametrize("kind", ["metrics", "seeds"])
+def test_steps_however_far_apart_stand_in_order(home, kind):
+    run = HomeBuilder(home).run("far")
+    steps = [-(2**63), -5, 0, 2**62, 2**63 - 1]
+    run.stream().rows(*[Row(step, START_NS, {"loss": 1.0}) for step in steps])
+    run.close()
+    drawn = figure(open_home(home), kind, ["far"])
+    assert (np.diff(drawn.axes[0].lines[0].get_xdata()) > 0).all()

@@ -86,7 +86,7 @@ def test_without_epochs_there_is_no_axis_of_epochs(home):
 def test_a_logarithmic_axis_says_what_it_does_not_show(reader):
     drawn = figure(reader, "metrics", ["r0"], metrics=["b/x"], log=True)
     assert drawn.axes[0].get_yscale() == "log"
-    assert "51 values of 0 or less are not shown" in drawn.axes[0].get_title(loc="right")
+    assert "not shown: 51 of 0 or less" in drawn.axes[0].get_title(loc="right")
 
 
 @pytest.mark.parametrize("across", ["step", "relative", "wall", "epoch"])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from matplotlib.figure import Figure
 
 from exptrack_daemon.plots.wording import (
     Values,
     amount_of_bytes,
     duration,
+    label_values,
     short_number,
     short_value,
     shown,
@@ -67,3 +69,13 @@ def test_what_no_font_has_and_what_steers_is_replaced():
     assert shown("a\x1b[0m\nb") == "a [0m b"
     assert shown("\U0001f680") == "□"
     assert shown("$x$") == r"\$x\$"
+
+
+def test_decades_of_a_logarithmic_axis_have_no_needless_digits():
+    axes = Figure().subplots()
+    axes.set_yscale("log")
+    axes.set_ylim(1e-9, 100)
+    label_values(axes)
+    axes.figure.draw_without_rendering()
+    assert "1e-8" in [label.get_text() for label in axes.get_yticklabels()]
+    assert "100" in [label.get_text() for label in axes.get_yticklabels()]
