@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test torture check fmt bench docs coverage clean
+.PHONY: help setup demo test torture check fmt bench docs browser screenshots coverage clean
 
 help:
 	@echo "make demo      set up, train a small network with everything on, show what was tracked"
@@ -17,6 +17,8 @@ help:
 	@echo "make bench     run the benchmarks (see benchmarks/README.md)"
 	@echo "make coverage  tests with branch coverage"
 	@echo "make docs      build the changelog's draft"
+	@echo "make browser   have Chromium for the tests of the studio's pages (root installs it)"
+	@echo "make screenshots  take the pictures of docs/studio.md again"
 
 setup: $(VENV)/ready
 
@@ -25,7 +27,19 @@ $(VENV)/ready: pyproject.toml constraints.txt hatch_build.py exptrack_agent/_pen
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (torch is the large part; a minute or two the first time) …"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(MAKE) --no-print-directory browser
 	@touch $@
+
+# Never stops anything: without a browser those tests are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
+	echo "No Chromium: the tests in tests/browser are skipped (as root: apt-get update && apt-get install chromium)."
+
+screenshots: setup
+	@rm -rf .screenshots && EXPTRACK_SCREENSHOTS=.screenshots $(BIN)/python -m pytest -q -n 0 tests/browser
+	@cp .screenshots/studio-*.png docs/images/
+	@echo "Taken: docs/images/studio-*.png, and every page at both widths and themes in .screenshots"
 
 demo: setup
 	@$(BIN)/exptrack demo --home .demo

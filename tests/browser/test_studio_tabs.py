@@ -45,6 +45,14 @@ print("all steps are logged")
 """
 
 
+@pytest.fixture(autouse=True)
+def _patient() -> Iterator[None]:
+    """Nothing here is about speed, and two cores may be shared by many."""
+    expect.set_options(timeout=SLOW_MS)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture(scope="module")
 def tabs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A studio with one run, whose texts are an attack, and two scripts that may be launched."""
@@ -62,10 +70,9 @@ def tabs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 def opened(window: Window, studio: Studio, tab: str, **options: object) -> Page:
     page = window.open(studio, "/runs", **options)
-    page.goto(f"{studio.address}/ui/?tab={tab}", timeout=SLOW_MS)
-    expect(page.locator(f"#bar a[data-page={tab}]")).to_have_attribute(
-        "aria-current", "page", timeout=SLOW_MS
-    )
+    page.set_default_timeout(SLOW_MS)
+    page.goto(f"{studio.address}/ui/?tab={tab}")
+    expect(page.locator(f"#bar a[data-page={tab}]")).to_have_attribute("aria-current", "page")
     expect(page.get_by_role("heading", name=tab.title(), exact=True)).to_be_visible()
     return page
 
@@ -133,7 +140,7 @@ def test_the_simulation_is_started_watched_and_stopped(
     box(page, "steps").fill("100000")
     page.locator("#xt-start").click()
     expect(box(page, "state")).to_have_value("Running")
-    expect(box(page, "step")).to_have_value(re.compile("of 100,000 steps"), timeout=SLOW_MS)
+    expect(box(page, "step")).to_have_value(re.compile("of 100,000 steps"))
     expect(box(page, "loss")).not_to_have_value("")
     charts = page.frame_locator("iframe.xt-charts").first
     expect(charts.get_by_text("gradients/norm").first).to_be_visible(timeout=SLOW_MS)
@@ -142,7 +149,7 @@ def test_the_simulation_is_started_watched_and_stopped(
     expect(box(page, "step")).not_to_have_value(before)
     picture(page, "tab-training-running")
     page.locator("#xt-stop").click()
-    expect(box(page, "state")).to_have_value("Stopped, as you asked", timeout=SLOW_MS)
+    expect(box(page, "state")).to_have_value("Stopped, as you asked")
     expect(box(page, "output")).to_have_value(re.compile("stopped after [0-9]+"))
     expect(page.locator("#xt-jobs")).to_contain_text("stopped")
     with page.expect_popup() as popup:
@@ -158,14 +165,12 @@ def test_an_allowed_script_gets_its_configuration_and_a_failing_one_shows_its_la
     choose(page, "source", "Preset: Defaults")
     expect(page.get_by_label("What it does")).to_have_value("Logs ten steps")
     page.locator("#xt-launch").click()
-    expect(box(page, "output")).to_have_value(re.compile("all steps are logged"), timeout=SLOW_MS)
+    expect(box(page, "output")).to_have_value(re.compile("all steps are logged"))
     expect(box(page, "state")).to_have_value("Finished")
     expect(box(page, "step")).to_have_value("step 9")
     choose(page, "script", "fails")
     page.locator("#xt-launch").click()
-    expect(box(page, "state")).to_have_value(
-        "Failed: exit code 1; its last lines stand below", timeout=SLOW_MS
-    )
+    expect(box(page, "state")).to_have_value("Failed: exit code 1; its last lines stand below")
     expect(box(page, "output")).to_have_value("no data in /data\n")
     picture(page, "tab-training-failed")
 
@@ -180,7 +185,7 @@ def test_a_run_is_seen_whole_and_its_texts_stay_texts(
     expect(page.locator("#xt-values")).to_contain_text("0.025")
     drawn = page.locator("img.xt-picture")
     expect(drawn).to_have_attribute("src", re.compile("theme=light"))
-    expect(drawn).to_have_js_property("complete", True, timeout=SLOW_MS)
+    expect(drawn).to_have_js_property("complete", True)
     assert drawn.evaluate("image => image.naturalWidth") > 500
     expect(page.locator("#xt-health")).to_contain_text("Disk")
     picture(page, "tab-monitoring")
@@ -194,7 +199,7 @@ def test_a_run_is_seen_whole_and_its_texts_stay_texts(
 def tensorboard_is_started_and_stopped(page: Page) -> None:
     page.locator("#xt-board-start").click()
     expect(box(page, "board")).to_have_value(
-        re.compile(r"TensorBoard runs at http://(localhost|127\.0\.0\.1):"), timeout=SLOW_MS
+        re.compile(r"TensorBoard runs at http://(localhost|127\.0\.0\.1):")
     )
     expect(page.locator("#xt-board-open")).to_be_visible()
     page.locator("#xt-board-stop").click()
@@ -239,3 +244,18 @@ def test_without_a_run_every_tab_says_what_to_do(
     expect(box(page, "state")).to_have_value(re.compile("Nothing was started yet"))
     expect(page.get_by_label("How to allow a script")).to_have_value(re.compile("launch.toml"))
     expect(page.locator("#xt-launch")).to_be_disabled()
+
+
+def test_a_program_saves_launches_and_looks_with_the_token(tabs: Studio) -> None:
+    gradio_client = pytest.importorskip("gradio_client")
+    token = tabs.start.partition("token=")[2]
+    headers = {"Authorization": f"Bearer {token}"}
+    client = gradio_client.Client(f"{tabs.address}/ui/", headers=headers, verbose=False)
+    try:
+        words = client.predict("by a program", api_name="/save_version")[0]
+        assert "version" in str(words)
+        summary = client.predict("run1", api_name="/monitor_run")[2]
+        assert ["Id", "run1"] in summary["data"]
+        assert "allows no script" in str(client.predict("missing", api_name="/launch_script"))
+    finally:
+        client.close()

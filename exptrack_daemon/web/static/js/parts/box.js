@@ -7,7 +7,7 @@ const SEARCHED = 12;
 
 /** A box with a heading. */
 export function box(title, ...content) {
-  return h("section", { class: "panelbox", "aria-label": title }, h("h2", {}, title), content);
+  return h("section", { class: "panelbox" }, h("h2", {}, title), content);
 }
 
 /** Names and values; with a search where there are many. */
