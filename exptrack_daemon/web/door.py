@@ -67,7 +67,7 @@ class Door:
         if size > MOST_HEADER_BYTES:
             return Refused(431, f"the headers are longer than {MOST_HEADER_BYTES:,} bytes")
         said = [value for name, value in scope["headers"] if name == b"content-length"]
-        if any(not value.isdigit() or int(value) > self._limit(scope) for value in said):
+        if any(_length(value) > self._limit(scope) for value in said):
             return Refused(413, TooLarge(self._limit(scope)).detail)
         return None
 
@@ -102,6 +102,11 @@ class Door:
         except TooLarge as error:  # a mount that has no answer to it
             if not is_begun:
                 await _answer(Refused(413, error.detail))(scope, receive, send)
+
+
+def _length(said: bytes) -> float:
+    """What a Content-Length says; what is no length is too long."""
+    return int(said) if said.isdigit() and len(said) < 20 else float("inf")
 
 
 def _ask(scope: Scope) -> Ask:

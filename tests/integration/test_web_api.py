@@ -83,6 +83,7 @@ def test_a_name_that_no_run_has_is_noted_and_a_broken_filter_is_explained(server
     answer = server.get("/api/v1/runs?q=r1&filter=lr%3C")
     assert answer.status == 400
     assert "lr<\n" in answer.json()["error"]
+    assert "\n  lr<\n" in server.get("/api/v1/runs?filter=lr%3C").json()["error"]
 
 
 @pytest.mark.parametrize(

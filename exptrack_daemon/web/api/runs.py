@@ -47,8 +47,7 @@ async def list_runs(request: Request) -> Response:
     text, sort = filter_of(words, given), sort_of(asked.get("sort", ""))
 
     def find(reader: HomeReader) -> dict[str, Any]:
-        if words and given:
-            parse_filter(given)  # alone first, so that a message shows what was written
+        parse_filter(given)  # alone first, so that a message shows what was written
         cursor, versions = studio.index.versions(reader)
         page = reader.query(text, sort, wanted, limit=limit, offset=offset)
         rows = [row_document(row, versions) for row in page.rows]
