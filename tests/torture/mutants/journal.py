@@ -60,7 +60,7 @@ READER = many(
     Mutant("flaws are kept quiet", "        self.flaws += self._new_flaws\n", "", SECTORS),
     Mutant("missing frames between segments are kept quiet", "        elif lost:\n", "        elif lost < 0:\n", "tests/torture/test_damage.py -k cuts"),
     Mutant("a missing segment is kept quiet", "            if place.header is None or place.header.previous >= position.segment:\n                reading.flaws", "            if place.header is None:\n                reading.flaws", ARRANGEMENTS),
-    Mutant("whoever comes next says where a segment ends", "if self.header is None or self.header.previous != number:", "if self.header is None:", ARRANGEMENTS),
+    Mutant("whoever comes next says where a segment ends", "if self.header is None or self.header.previous != number:", "if self.header is None:", f"{UNIT}/test_reader.py"),
     Mutant("a segment without its header is kept quiet", '            if place.header is None and here.offset == 0:\n                reading.flaws.append(_flaw_at(here, "the segment has no header"))\n', "", ARRANGEMENTS),
 )  # fmt: skip
 

@@ -25,7 +25,7 @@ DELIVERY = many(
 INTAKE = many(
     "exptrack_daemon/intake/desk.py",
     Mutant("acknowledged before the commit", "return self.journal(run_id).durable.get(stream, 0)", "return self.journal(run_id).streams.get(stream, StreamEnd()).next", DESK),
-    Mutant("a gap is taken", "        if frame.first > end.next and frame.kind is not Kind.EVENT:\n            self.counters.out_of_order += 1\n            return\n", "", DESK),
+    Mutant("a gap is taken", "if frame.first > end.next and not _fills_the_gap(body, frame.first, end.next):", "if frame.first > end.next and body is None:", DESK),
     Mutant("the ledger names one too many", "end.next, first - 1, reason", "end.next, first, reason", DESK),
     Mutant("the ledger says nothing", "            if end is not None and end.next < first:\n", "            if end is None:\n", DESK),
     Mutant("rows of a resent frame come twice", "if number >= sequence]", "if number >= frame.first]", DESK),

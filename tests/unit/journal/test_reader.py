@@ -283,3 +283,16 @@ def test_a_reader_that_remembers_makes_names_durable_before_it_hands_anything_ou
     assert len(JournalReader(files, DIRECTORY, RUN).read().frames) == 1
     assert reader.read(reader.read().next).frames == []
     assert files.log[begun:] == []
+
+
+def test_only_the_next_segment_says_where_one_ends():
+    """The second, a short one, is missing: the third speaks of its end, and not of the first's."""
+    files = MemoryFiles()
+    first = [rows_frame(sequence, pad=100) for sequence in range(9)]
+    commit(open_journal(files), *first)
+    commit(open_journal(files), rows_frame(9))
+    commit(open_journal(files), rows_frame(10))
+    files.remove(segment_path(DIRECTORY, 2))
+    found, flaws, _ = read_found(files)
+    assert [bytes(item.frame) for item in found] == [*first, rows_frame(10)]
+    assert [flaw.reason for flaw in flaws] == ["segment is missing (1 frames)"]
