@@ -50,7 +50,10 @@ export function drawHeat(canvas, histograms) {
   columns.forEach((column, x) => column.forEach((share, row) => {
     if (share <= 0) return;
     ctx.globalAlpha = 0.06 + 0.94 * Math.sqrt(share / most);
-    ctx.fillRect(LEFT + x * cellWidth, TOP + (ROWS - 1 - row) * cellHeight, Math.ceil(cellWidth), Math.ceil(cellHeight));
+    // Cells end where the next begin: overlaps would show as lines.
+    const [left, right] = [x, x + 1].map((at) => Math.round((LEFT + at * cellWidth) * scale) / scale);
+    const [top, bottom] = [ROWS - 1 - row, ROWS - row].map((at) => Math.round((TOP + at * cellHeight) * scale) / scale);
+    ctx.fillRect(left, top, right - left, bottom - top);
   }));
   ctx.globalAlpha = 1;
   labels(ctx, { lo, hi, histograms, width, height });

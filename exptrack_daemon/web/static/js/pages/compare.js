@@ -134,7 +134,7 @@ function seedsBox(runs) {
   const heads = groups.map(({ label, runs: members }) => h("th", { scope: "col", class: "runhead" }, label, h("br"), h("small", {}, counted(members.length, "seed"))));
   const rows = metrics.map((name) => h("tr", {}, h("th", { scope: "row" }, name), groups.map(({ runs: members }) => {
     const found = spread(members.map((run) => run.summary?.[name]));
-    return h("td", { class: "number" }, found ? `${number(found.mean)} ± ${number(found.deviation)}` : "–");
+    return h("td", { class: "number" }, found ? `${number(found.mean)}${members.length > 1 ? ` ± ${number(found.deviation)}` : ""}` : "–");
   })));
   return box("Over seeds", wideTable("Over seeds", ["Metric"], heads, rows, ""));
 }
