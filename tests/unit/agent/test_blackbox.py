@@ -17,7 +17,7 @@ from exptrack_agent.rows import RowLog
 from exptrack_proto.codec import decode
 from exptrack_proto.frame import Kind, parse
 from exptrack_proto.records import Alert, Loss, Row
-from exptrack_proto.ring import OWNER_LOCK, read_segment
+from exptrack_proto.ring import DATA_OFFSET, OWNER_LOCK, read_segment
 from tests.unit.agent.boxes import MIB, event, make_box, make_log, rows_in, sent, stored
 
 BIG = {f"metric/{number}": float(number) for number in range(1_000)}
@@ -544,3 +544,22 @@ def test_an_interrupt_anywhere_while_a_segment_is_turned_leaves_the_box_whole(
     assert len(rows) == log.sequence
     assert [row.values for row in rows if row.step == -1] == [{"after": 1}, {"after": 1}]
     assert [item.sequence for item in stored(tmp_path / "ring")] == list(range(log.sequence))
+
+
+def test_a_full_segment_keeps_its_memory_until_the_whole_of_it_stands_on_disk(tmp_path):
+    """A part was copied while it was written; then the spool takes no more."""
+    log = make_log(tmp_path, segment_bytes=4_096, spool_bytes=2_000)
+    box = log._box
+    log.log({"a": 0.0})
+    log.close_rows()
+    box.spool()
+    first = box.active
+    assert DATA_OFFSET < first.copied < 2_000
+    count = 1
+    while box.active is first:
+        log.log({"a": float(count)})
+        count += 1
+    log.close_rows()
+    box.spool()
+    assert box.state.spool_refused
+    assert [row.values["a"] for row in sent(box)] == [float(n) for n in range(count)]
