@@ -21,7 +21,7 @@ from exptrack_daemon.web.studio.experiments import (
 )
 from exptrack_daemon.web.studio.form import FIELDS, SECTIONS, Field, shown_values
 from exptrack_daemon.web.studio.parts import Parts
-from exptrack_daemon.web.studio.shown import heading, message, said, table
+from exptrack_daemon.web.studio.shown import AS_SENT, heading, message, said, table
 from exptrack_daemon.web.studio.watching import number
 
 _VERSIONS = ["Version", "When, by whom", "Changed", "Why", "Run"]
@@ -133,15 +133,20 @@ class ConfigurationTab:
         self.save.click(
             self._save, [self.why, *form.inputs], [self.told, *listed], api_name="save_version"
         )
-        self.name.input(self._show_versions, self.name, listed, api_name="versions")
-        self.load.click(self._load, self.name, [self.told, *form.outputs], api_name="load_version")
+        self.name.input(self._show_versions, self.name, listed, api_name="versions", **AS_SENT)
+        self.load.click(
+            self._load, self.name, [self.told, *form.outputs], api_name="load_version", **AS_SENT
+        )
         chosen = [self.name, self.before, self.after]
-        self.compare.click(self._diff, chosen, [self.told, self.changes], api_name="diff_versions")
+        self.compare.click(
+            self._diff, chosen, [self.told, self.changes], api_name="diff_versions", **AS_SENT
+        )
         self.restore.click(
             self._restore,
             [self.name, self.before],
             [self.told, *listed, *form.outputs],
             api_name="restore_version",
+            **AS_SENT,
         )
         self.write.click(
             self._write, form.inputs, [self.document, self.read_told], api_name="to_json"

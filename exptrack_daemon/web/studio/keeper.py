@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -22,10 +23,9 @@ _AFTERGLOW_S = 1.0
 
 def main(arguments: list[str] | None = None) -> int:
     grace_s, *command = arguments if arguments is not None else sys.argv[1:]
-    for number in (signal.SIGINT, signal.SIGTERM):  # our input is how we are told
-        signal.signal(
-            number, _pass_over
-        )  # a handler is not handed on to the program, "ignore" would be
+    # our input is how we are told; a handler is not handed on to the program, as "ignore" would be
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _pass_over)
     try:
         program = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     except (OSError, ValueError) as error:
@@ -43,6 +43,7 @@ def _kept(program: subprocess.Popen[bytes], grace_s: float) -> int:
     _end_rest(program)
     code = program.wait()
     if code < 0:  # as it went: a job's state says which signal it was
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # its own dump is the one that counts
         with contextlib.suppress(OSError):  # SIGKILL's cannot be set
             signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)

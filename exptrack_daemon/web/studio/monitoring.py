@@ -15,7 +15,7 @@ from exptrack_daemon.web.state import Studio
 from exptrack_daemon.web.studio import snippets
 from exptrack_daemon.web.studio.health import health_rows
 from exptrack_daemon.web.studio.parts import Parts
-from exptrack_daemon.web.studio.shown import changed, heading, message, table
+from exptrack_daemon.web.studio.shown import AS_SENT, changed, heading, message, table
 from exptrack_daemon.web.studio.watching import (
     find_run,
     run_choices,
@@ -27,7 +27,7 @@ from exptrack_daemon.web.tensorboard import NotStarted
 
 _NO_RUNS = (
     "There is no run in this home folder yet. Start the simulation on the Training tab, or run a script of"
-    " your own: its run appears here within a second."
+    " your own: its run appears here by itself."
 )
 _BOARD_OFF = "TensorBoard does not run. It starts on this machine only, and ends with this server."
 _TICK_S = 3.0
@@ -121,12 +121,14 @@ class MonitoringTab:
 
     def _listen(self) -> None:
         shown = self._watched
-        self.run.input(self._look, self.run, shown, show_progress="hidden", api_name="monitor_run")
-        self.refresh.click(self.listed, self.run, self.listing, api_name="refresh")
+        self.run.input(
+            self._look, self.run, shown, show_progress="hidden", api_name="monitor_run", **AS_SENT
+        )
+        self.refresh.click(self.listed, self.run, self.listing, api_name="refresh", **AS_SENT)
         self.timer.tick(
             self._tick,
             [self.run, *self._texts],
-            shown,
+            [self.run, *shown],
             show_progress="hidden",
             trigger_mode="once",
             queue=False,
@@ -161,15 +163,20 @@ class MonitoringTab:
             *self._look(run_id),
         ]
 
+    def paused(self) -> Any:
+        """The timer while another tab is looked at."""
+        return gr.Timer(_TICK_S, active=False)
+
     # --- what happens -------------------------------------------------------------------------------
 
     def _look(self, run_id: str | None) -> list[Any]:
-        return self._tick(run_id)
+        return self._tick(run_id)[1:]
 
     def _tick(self, run_id: str | None, *shown: Any) -> list[Any]:
-        """Of the run and the health what differs from what is shown."""
+        """The first run when none was there before; of it and the health what differs from what is shown."""
         reader = self._parts.reader()
         view = find_run(reader, run_id)
+        choices = run_choices(reader) if view is None else []
         is_there = {"visible": view is not None}
         link: dict[str, Any] = {"visible": False}
         texts: list[Any] = ["", "", [], [], [], []]
@@ -177,7 +184,9 @@ class MonitoringTab:
             link = {"visible": True, "link": f"/#/run/{view.id}", "link_target": "_blank"}
             texts = self._run_texts(reader, view)
         empty = {"value": "" if view else _NO_RUNS, "visible": view is None}
-        return changed([*texts, self._health()], [empty, is_there, is_there, link], shown)
+        first = gr.update(choices=choices, value=choices[0][1]) if choices else gr.skip()
+        texts.append(self._health())
+        return [first, *changed(texts, [empty, is_there, is_there, link], shown)]
 
     def _run_texts(self, reader: HomeReader, view: RunView) -> list[Any]:
         """The values of `_texts` but the health's."""

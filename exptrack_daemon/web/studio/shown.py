@@ -7,6 +7,10 @@ from typing import Any
 
 import gradio as gr
 
+AS_SENT = {"preprocess": False}
+"""Of drop-down lists whose handler looks for itself whether there is such a thing: Gradio would take
+only what it listed for that very page, and a program has none."""
+
 
 def heading(title: str, words: str = "", *, is_page: bool = False) -> None:
     """A section's heading, or the page's: our own words only."""
@@ -35,8 +39,9 @@ def said(words: str) -> Any:
 
 
 def table(headers: list[str], label: str, **options: Any) -> Any:
-    """A table of texts that nobody edits."""
+    """A table of texts that nobody edits; never without a row, which would be no table to a screen reader."""
     return gr.Dataframe(
+        [["…", *[""] * (len(headers) - 1)]],
         headers=headers,
         datatype="str",
         type="array",

@@ -19,7 +19,9 @@ def build_tabs(studio: Studio, jobs: Jobs) -> Any:
     parts = Parts(studio.home.path, jobs)
     with gr.Blocks(title="exptrack studio", analytics_enabled=False, fill_width=True) as blocks:
         with gr.Tabs(elem_classes="xt-tabs"):
-            with gr.Tab("Configuration", id="configuration", elem_id="xt-tab-configuration"):
+            with gr.Tab(
+                "Configuration", id="configuration", elem_id="xt-tab-configuration"
+            ) as configuration_tab:
                 configuration = ConfigurationTab(parts)
             with gr.Tab("Training", id="training", elem_id="xt-tab-training") as training_tab:
                 training = TrainingTab(parts, configuration.form)
@@ -30,6 +32,8 @@ def build_tabs(studio: Studio, jobs: Jobs) -> Any:
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         blocks.load(configuration.listed, None, configuration.listing, **quiet)
         blocks.load(training.listed, None, training.listing, **quiet)
-        training_tab.select(training.listed, None, training.listing, **quiet)
+        training_tab.select(training.listed, training.script, training.listing, **quiet)
+        for tab in (configuration_tab, training_tab):  # what nobody sees asks for nothing
+            tab.select(monitoring.paused, None, monitoring.timer, **quiet)
         monitoring_tab.select(monitoring.listed, monitoring.run, monitoring.listing, **quiet)
     return blocks

@@ -13,7 +13,7 @@ from exptrack_daemon.web.studio.experiments import presets, settings_of
 from exptrack_daemon.web.studio.jobs import JobView
 from exptrack_daemon.web.studio.launchfile import launch_file, read_scripts
 from exptrack_daemon.web.studio.parts import Parts, SimulationChoice
-from exptrack_daemon.web.studio.shown import changed, heading, message, said, table
+from exptrack_daemon.web.studio.shown import AS_SENT, changed, heading, message, said, table
 from exptrack_daemon.web.studio.watching import (
     Progress,
     job_label,
@@ -93,7 +93,7 @@ class TrainingTab:
             "Your own script", "Only what launch.toml in the home folder allows can be started."
         )
         with gr.Group():
-            self.script = gr.Dropdown([], label="Script", elem_id="xt-script")
+            self.script = gr.Dropdown(self._names(), label="Script", elem_id="xt-script")
             self.about = message("What it does")
         self.how = message("How to allow a script", lines=8)
         self.launch = gr.Button("Launch the script", elem_id="xt-launch")
@@ -148,7 +148,12 @@ class TrainingTab:
         chosen = [self.steps, self.rate, self.batch, self.norm, self.pause]
         begun = [self.told, self.choice_problem, self.job]
         shown = [self.timer, *self._watched]
-        fresh = {"fn": self._look, "inputs": self.job, "outputs": shown, "show_progress": "hidden"}
+        fresh = {
+            "fn": self._look,
+            "inputs": self.job,
+            "outputs": shown,
+            "show_progress": "hidden",
+        } | AS_SENT
         quiet = {"api_visibility": "private"}
         self.start.click(
             self._simulate, [*chosen, *sources], begun, api_name="start_simulation"
@@ -156,7 +161,9 @@ class TrainingTab:
         self.launch.click(
             self._launch, [self.script, *sources], begun, api_name="launch_script"
         ).then(**fresh, **quiet)
-        self.stop.click(self._stop, self.job, self.told, api_name="stop_job").then(**fresh, **quiet)
+        self.stop.click(self._stop, self.job, self.told, api_name="stop_job", **AS_SENT).then(
+            **fresh, **quiet
+        )
         self.job.input(**fresh, api_name="job_status")
         self.script.change(self._describe, self.script, self.about, **quiet)
         self.timer.tick(
@@ -172,10 +179,10 @@ class TrainingTab:
     @property
     def listing(self) -> list[Any]:
         """What `listed` gives values for, whenever the page is loaded."""
-        choices = [self.source, self.script, self.how, self.launch, self.job]
+        choices = [self.source, self.script, self.about, self.how, self.launch, self.job]
         return [*choices, self.timer, *self._watched]
 
-    def listed(self) -> list[Any]:
+    def listed(self, script: str | None = None) -> list[Any]:
         """Choices of configurations and scripts, and the newest job as it stands."""
         names = self._parts.experiments.names()
         sources = [FORM, *map(_PRESET.__add__, presets()), *map(_SAVED.__add__, names)]
@@ -183,27 +190,33 @@ class TrainingTab:
         number_of = newest.number if newest else None
         return [
             gr.update(choices=sources),
-            *self._scripts(),
+            *self._scripts(script),
             gr.update(choices=self._job_choices(), value=number_of),
             *self._look(number_of),
         ]
 
-    def _scripts(self) -> list[Any]:
-        """The script's dropdown, how to allow one, the launch button."""
+    def _names(self) -> list[str]:
+        """Scripts that may be started; none while the file is wrong, which is said elsewhere."""
+        try:
+            return list(read_scripts(self._parts.home))
+        except ConfigInvalid:
+            return []
+
+    def _scripts(self, chosen: str | None) -> list[Any]:
+        """The script's dropdown, what it does, how to allow one, the launch button."""
         path = launch_file(self._parts.home)
         try:
-            names = list(read_scripts(self._parts.home))
+            scripts = read_scripts(self._parts.home)
         except ConfigInvalid as error:
-            return [
-                gr.update(choices=[], value=None),
-                said(str(error)),
-                gr.update(interactive=False),
-            ]
-        how = "" if names else f"There is no script in {path} yet. Write there:\n\n{_EXAMPLE}"
+            off = gr.update(interactive=False)
+            return [gr.update(choices=[], value=None), said(""), said(str(error)), off]
+        name = chosen if chosen in scripts else next(iter(scripts), None)
+        how = "" if scripts else f"There is no script in {path} yet. Write there:\n\n{_EXAMPLE}"
         return [
-            gr.update(choices=names, value=next(iter(names), None)),
+            gr.update(choices=list(scripts), value=name),
+            said(scripts[name].about if name else ""),
             said(how),
-            gr.update(interactive=bool(names)),
+            gr.update(interactive=bool(scripts)),
         ]
 
     # --- what happens -------------------------------------------------------------------------------
