@@ -4,9 +4,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+FUZZ_SECONDS ?= 600
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test torture check fmt bench docs browser screenshots coverage clean
+.PHONY: help setup demo test torture check fmt bench docs browser pictures screenshots coverage clean
 
 help:
 	@echo "make demo      set up, train a small network with everything on, show what was tracked"
@@ -15,6 +16,7 @@ help:
 	@echo "make check     lint, types, layers, spelling, dependencies"
 	@echo "make fmt       format"
 	@echo "make bench     run the benchmarks (see benchmarks/README.md)"
+	@echo "make fuzz      mutants for everything that reads bytes, FUZZ_SECONDS=600 for each reader"
 	@echo "make coverage  tests with branch coverage"
 	@echo "make docs      build the changelog's draft"
 	@echo "make browser   have Chromium for the tests of the studio's pages (root installs it)"
@@ -36,7 +38,11 @@ browser:
 	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
 	echo "No Chromium: the tests in tests/browser are skipped (as root: apt-get update && apt-get install chromium)."
 
-screenshots: setup
+pictures: setup
+	@$(BIN)/python docs/pictures/make_plots.py docs/images
+	@echo "Drawn: docs/images/plot-*.png"
+
+screenshots: pictures
 	@rm -rf .screenshots && EXPTRACK_SCREENSHOTS=.screenshots $(BIN)/python -m pytest -q -n 0 tests/browser
 	@cp .screenshots/studio-*.png docs/images/
 	@echo "Taken: docs/images/studio-*.png, and every page at both widths and themes in .screenshots"
@@ -71,6 +77,9 @@ fmt: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks
+
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --keep fuzz-findings
 
 coverage: setup
 	$(BIN)/coverage erase
