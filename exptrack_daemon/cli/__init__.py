@@ -3,6 +3,7 @@
 from typer.models import CommandInfo
 
 from exptrack_daemon.cli import (
+    annotating,
     comparing,
     daemon,
     doctor,
@@ -23,6 +24,7 @@ def _name(command: CommandInfo) -> str:
 
 
 __all__ = [
+    "annotating",
     "app",
     "comparing",
     "daemon",
@@ -39,6 +41,7 @@ __all__ = [
 
 _ORDER = (
     *("runs", "show", "tail", "export", "plot", "compare", "tensorboard", "ui"),
+    *("tag", "note"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

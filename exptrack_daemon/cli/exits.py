@@ -12,8 +12,10 @@ from exptrack_daemon.errors import (
     RunNotFound,
 )
 from exptrack_daemon.plots.options import NothingToDraw, PlotRefused
+from exptrack_daemon.store.annotations import AnnotationsUnusable, AnnotationWrong
 from exptrack_daemon.store.catalog import CatalogNewer
 from exptrack_daemon.store.export import MissingExtra
+from exptrack_daemon.store.filters import FilterError
 
 
 class ExitCode(IntEnum):
@@ -46,6 +48,9 @@ _CODES: dict[type[ExptrackError], ExitCode] = {
     MissingExtra: ExitCode.MISSING_EXTRA,
     ConfigInvalid: ExitCode.USAGE,
     UsageWrong: ExitCode.USAGE,
+    FilterError: ExitCode.USAGE,
+    AnnotationWrong: ExitCode.USAGE,
+    AnnotationsUnusable: ExitCode.HOME_UNUSABLE,
     PlotRefused: ExitCode.USAGE,
     NothingToDraw: ExitCode.NOT_FOUND,
 }

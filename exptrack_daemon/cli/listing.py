@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -39,59 +39,119 @@ from exptrack_daemon.cli.render import (
 )
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.home import Home
+from exptrack_daemon.journal.entries import RunInfo
+from exptrack_daemon.store.catalog_list import flatten
 from exptrack_daemon.store.facts import ArtifactEntry, RunFacts
 from exptrack_daemon.store.reader import HomeReader, RunView, SinkState
+from exptrack_daemon.store.run_list import RunRow
 from exptrack_daemon.store.status import stream_status
 
 _SHOWN = 40
 _NEWEST = 10
+_NOTE_LINES = 40
 Shown = tuple[str, str | Text]
 
 
-@verb(app, examples=["exptrack runs", "exptrack runs -n 5", "exptrack runs --json | jq '.[].id'"])
+@verb(
+    app,
+    examples=[
+        "exptrack runs",
+        "exptrack runs 'loss<0.1 and tag:baseline' --sort loss",
+        "exptrack runs --columns val/acc,config.lr -n 5",
+        "exptrack runs --json | jq '.[].id'",
+    ],
+)
 def runs(
+    filter_: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILTER",
+            help="Which runs: loss<0.1, tag:baseline, status=running, words …",
+            show_default=False,
+        ),
+    ] = None,
     home: HomeOption = None,
     json: JsonOption = False,
+    also: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="FILTER", help="The same.", show_default=False),
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort", "-s", metavar="NAMES", help="What to sort by; -NAME: largest first."
+        ),
+    ] = "-created",
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns",
+            "-c",
+            metavar="NAMES",
+            help="Metrics, config.KEYs or fields to show, with commas between.",
+            show_default=False,
+        ),
+    ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=0, metavar="N", help="The newest N only; 0: all.")
+        int, typer.Option("--limit", "-n", min=0, metavar="N", help="The first N only; 0: all.")
     ] = 0,
 ) -> None:
-    """List all runs, newest first."""
+    """List runs, newest first."""
     reader = reading(home)
-    views = reader.runs(values=json)
+    given = [part for part in (filter_, also) if part and part.strip()]
+    wanted = given[0] if len(given) == 1 else " and ".join(f"({part})" for part in given)
+    names = [name.strip() for name in (columns or "").split(",") if name.strip()]
+    page = reader.query(wanted, sort, names, limit=limit or None)
     show_notices(reader)
-    shown = views[:limit] if limit else views
+    for note in page.notes:
+        warn(note)
     if json:
-        typer.echo(dumps([run_document(view) for view in shown]))
-    elif not views:
-        typer.echo(f"No runs in {clean(str(reader.home.path))} yet. Make one: exptrack demo")
+        views = {view.id: view for view in reader.views([row.id for row in page.rows])}
+        shown = [(row, views[row.id]) for row in page.rows if row.id in views]
+        typer.echo(dumps([{**run_document(view), "values": row.values} for row, view in shown]))
+    elif page.rows:
+        _print_runs(console(), page.rows, names)
+        _warn_of_problems(reader, page.rows)
+        if len(page.rows) < page.total:
+            which = "older run" if sort == "-created" else "further run"
+            typer.echo(f"… and {plural(page.total - len(page.rows), which)}")
+    elif wanted:
+        typer.echo("No run fits.")
     else:
-        _print_runs(console(), shown)
-        if len(shown) < len(views):
-            typer.echo(f"… and {plural(len(views) - len(shown), 'older run')}")
+        typer.echo(f"No runs in {clean(str(reader.home.path))} yet. Make one: exptrack demo")
 
 
-def _print_runs(out: Console, views: list[RunView]) -> None:
+def _print_runs(out: Console, rows: Sequence[RunRow], names: Sequence[str]) -> None:
     now_ns = SystemClock().now_ns()
-    rows = [
+    lines = [
         (
-            clean(view.id),
-            styled(view.status.name),
-            _title(view.facts),
-            "–" if view.facts.last_step is None else number(view.facts.last_step),
-            number(view.facts.points),
-            ago(view.facts.updated_ns, now_ns),
+            clean(row.id),
+            styled(row.status),
+            f"{clean(row.project, 40)}/{clean(row.name, 60)}",
+            *(value(row.values[name]) for name in names),
+            *(() if names else (_step(row), number(row.points))),
+            ago(row.updated_ns, now_ns),
         )
-        for view in views
+        for row in rows
     ]
-    out.print(table(("ID", "STATUS", "PROJECT/NAME~", "STEP#", "POINTS#", "UPDATED"), rows))
-    for view in views:
+    shown = [f"{clean(name, 24)}#" for name in names] or ["STEP#", "POINTS#"]
+    out.print(table(("ID", "STATUS", "PROJECT/NAME~", *shown, "UPDATED"), lines))
+
+
+def _step(row: RunRow) -> str:
+    return "–" if row.last_step is None else number(row.last_step)
+
+
+def _warn_of_problems(reader: HomeReader, rows: Sequence[RunRow]) -> None:
+    """Runs that have ended and stand in the catalogue whole were read whole."""
+    doubtful = [row.id for row in rows if row.status in ("unreadable", "running", "crashed")]
+    for view in reader.views(doubtful):
         if view.problems:
             warn(f"run {view.id}: {view.problems[0]} (exptrack verify {view.id})")
 
 
-def _title(facts: RunFacts) -> str:
-    return f"{clean(facts.run.project, 40)}/{clean(facts.run.name, 60)}"
+def _title(run: RunInfo) -> str:
+    return f"{clean(run.project, 40)}/{clean(run.name, 60)}"
 
 
 @verb(
@@ -134,7 +194,7 @@ def _parts(
     most: int | None,
 ) -> Iterator[RenderableType]:
     facts, now_ns = view.facts, SystemClock().now_ns()
-    yield Text.assemble((_title(facts), "bold"), "  ", styled(view.status.name))
+    yield Text.assemble((_title(view.run), "bold"), "  ", styled(view.status.name))
     yield pairs(_head(view, now_ns))
     yield from _mapping("Config", flatten(facts.run.config), most)
     yield from _mapping("Last values", facts.summary, most)
@@ -157,7 +217,7 @@ def _parts(
 
 
 def _head(view: RunView, now_ns: int) -> Iterator[Shown]:
-    facts, run, status = view.facts, view.facts.run, view.status
+    facts, run, status = view.facts, view.run, view.status
     yield "id", clean(run.run_id)
     if status.detail or status.exit_code is not None:
         code = "" if status.exit_code is None else f"exit code {status.exit_code}"
@@ -169,9 +229,11 @@ def _head(view: RunView, now_ns: int) -> Iterator[Shown]:
     yield "logged", _logged(facts)
     if facts.attempts > 1 or facts.ranks > 1:
         yield "ran as", f"{plural(facts.attempts, 'attempt')}, {plural(facts.ranks, 'rank')}"
-    for name, text in (("group", run.group), ("job type", run.job_type), ("notes", run.notes)):
+    for name, text in (("group", run.group), ("job type", run.job_type)):
         if text:
             yield name, clean(text)
+    if run.notes:
+        yield "notes", "\n".join(map(clean, run.notes.splitlines()[:_NOTE_LINES]))
     if run.tags:
         yield "tags", clean(", ".join(run.tags))
 
@@ -179,18 +241,6 @@ def _head(view: RunView, now_ns: int) -> Iterator[Shown]:
 def _logged(facts: RunFacts) -> str:
     step = "" if facts.last_step is None else f", last step {number(facts.last_step)}"
     return f"{plural(facts.points, 'point')} in {plural(facts.rows, 'row')}{step}"
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots, for reading."""
-    flat: dict[str, Any] = {}
-    for key, item in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(item, dict) and item and prefix.count(".") < 8:
-            flat |= flatten(item, f"{name}.")
-        else:
-            flat[name] = item
-    return flat
 
 
 def _mapping(title: str, values: dict[str, Any], most: int | None) -> Iterator[RenderableType]:

@@ -33,7 +33,7 @@ def iso(time_ns: int) -> str | None:
 
 def run_document(view: RunView) -> dict[str, Any]:
     """A run in `runs --json`, and the head of `show --json`."""
-    facts, run = view.facts, view.facts.run
+    facts, run = view.facts, view.run
     return {
         "id": run.run_id,
         "project": run.project,

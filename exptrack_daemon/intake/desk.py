@@ -8,6 +8,7 @@ in one value never holds up a stream and never loses a neighbour.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +97,8 @@ class Desk:
 
     def put(self, frame: Frame, data: bytes) -> bool:
         """Take a frame whose header is right; False when the run's journal cannot take it now."""
+        if frame.first == 0:
+            self._forget_removed(frame.run_id)
         try:
             self._put(self.journal(frame.run_id), frame, data)
         except (OSError, JournalNewer) as error:
@@ -373,6 +376,16 @@ class Desk:
                 self.home.path,
                 reason,
             )
+
+    def _forget_removed(self, run_id: str) -> None:
+        """A run that was removed and comes again begins anew: its open file would be in the trash."""
+        journal = self._journals.get(run_id)
+        if journal is None or not journal.streams or self.files.exists(self.home.journal(run_id)):
+            return
+        del self._journals[run_id]
+        self._unsynced.discard(run_id)
+        with contextlib.suppress(OSError):
+            journal.close()
 
     def _let_go_of_one(self) -> None:
         """Close the journal that was not used for longest; if the disk refuses, its rows come again."""

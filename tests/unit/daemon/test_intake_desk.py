@@ -341,3 +341,15 @@ def test_a_commit_is_due_by_the_bytes_of_an_average_journal(desk):
     assert not desk.is_full(taken)
     desk.commit()
     assert not desk.is_full(1)
+
+
+def test_a_run_that_was_removed_and_comes_again_begins_a_new_journal(home, desk):
+    desk.take(opened())
+    desk.take(rows(1, 5))
+    desk.commit()
+    folder = desk.home.journal(RUN)
+    folder.rename(folder.with_name("in-the-trash"))
+    desk.take(opened())
+    desk.take(rows(1, 3))
+    desk.commit()
+    assert read_back(home).steps == [1, 2, 3]
