@@ -11,6 +11,7 @@ from exptrack_daemon.cli import (
     following,
     listing,
     plotting,
+    removing,
     rerun,
     studio,
     verifying,
@@ -33,6 +34,7 @@ __all__ = [
     "following",
     "listing",
     "plotting",
+    "removing",
     "rerun",
     "studio",
     "verifying",
@@ -41,7 +43,7 @@ __all__ = [
 
 _ORDER = (
     *("runs", "show", "tail", "export", "plot", "compare", "tensorboard", "ui"),
-    *("tag", "note"),
+    *("tag", "note", "rm", "trash", "restore"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))
