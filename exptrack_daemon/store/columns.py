@@ -1,8 +1,8 @@
 """Points as columns: what the parts of the series store are made of. Pure.
 
 Rows of a journal are gathered into chunks whose borders are a function of the rows alone: a chunk ends after
-the row that fills it, and where every trainer that began has closed its stream. So whoever gathers a journal, in
-whatever batches and from whatever border on, gets the same chunks.
+the row that fills it, and where every trainer that began has closed its stream. Whoever gathers a
+journal, in whatever batches and from whatever border on, gets the same chunks.
 
 A series is named by a `SeriesKey`. Texts and missing values of a name are a series of their own beside its
 numbers: charts never meet them, and an export loses nothing.
