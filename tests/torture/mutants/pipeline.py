@@ -11,6 +11,7 @@ RECOVERY = "tests/unit/daemon/test_intake_recovery.py"
 BOX = "tests/unit/agent/test_blackbox.py"
 COURIER = "tests/unit/agent/test_courier.py"
 ROWS = "tests/unit/agent/test_rows.py"
+PUBLISHING = "tests/torture/test_publishing.py"
 
 DELIVERY = many(
     "exptrack_daemon/delivery/lane.py",
@@ -66,7 +67,7 @@ SENDING = many(
 
 HOT_PATH = many(
     "exptrack_agent/rows.py",
-    Mutant("published before it is copied", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end\n", "                    self._cells[CELL_HEAD] = end\n                    self._memory[start:end] = row\n", ROWS),
+    Mutant("published before it is copied", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end\n", "                    self._cells[CELL_HEAD] = end\n                    self._memory[start:end] = row\n", PUBLISHING),
     Mutant("a row is not published", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end\n", "                    self._memory[start:end] = row\n", ROWS),
     Mutant("a row's number is spent twice", "                    self._head = end\n                    self._sequence += 1\n", "                    self._head = end\n", ROWS),
 )  # fmt: skip
