@@ -162,6 +162,14 @@ def broken(curve: Curve, y: Array) -> tuple[Array, Array]:
     return np.insert(curve.x, where, at), np.insert(y, where, np.nan)
 
 
+def lone(curve: Curve) -> Array:
+    """Where points stand that no line leads to or from: a line alone would not show them."""
+    x, y = broken(curve, curve.y)
+    is_missing = np.append(np.append(True, np.isnan(y)), True)
+    at = np.flatnonzero(~is_missing[1:-1] & is_missing[:-2] & is_missing[2:])
+    return np.searchsorted(curve.x, x[at])
+
+
 def clipped_to_positive(curve: Curve) -> tuple[Curve, int]:
     """What a logarithmic axis can show, and how many drawn points it can't."""
     keep = curve.y > 0

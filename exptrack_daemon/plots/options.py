@@ -67,6 +67,8 @@ class Options:
                 "smooth is the share of the x axis to average over, from 0 (off) to"
                 f" {_MOST_SMOOTH}, such as 0.02; not {self.smooth}"
             )
+        if self.x == "wall" and self.log_x:
+            raise PlotRefused("the time of day has no logarithm: take x = relative with log_x")
         if self.size is not None:
             _check_size(self.size)
         width, height = self.size or (16.0, 16.0)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from exptrack_daemon.plots.curves import Curve, broken, clipped_to_positive, smoothed
+from exptrack_daemon.plots.curves import Curve, broken, clipped_to_positive, lone, smoothed
 from exptrack_daemon.plots.look import Look
 from exptrack_daemon.plots.options import Across
 from exptrack_daemon.plots.wording import label_steps, short_number, shown
@@ -40,8 +40,8 @@ class Stroke:
     alpha: float = 1.0
 
 
-def draw_curve(axes: Axes, curve: Curve, stroke: Stroke, smooth: float, label: str = "") -> bool:
-    """Draw the line, its band, and the smooth line above them; whether there is a smooth one."""
+def draw_curve(axes: Axes, curve: Curve, stroke: Stroke, smooth: float, label: str = "") -> None:
+    """Draw the line, its band, and the smooth line above them."""
     even = smoothed(curve, smooth)
     look = {"color": stroke.colour, "linestyle": stroke.dash}
     if curve.low is not None and curve.high is not None and stroke.has_band:
@@ -54,10 +54,13 @@ def draw_curve(axes: Axes, curve: Curve, stroke: Stroke, smooth: float, label: s
             **look,
             alpha=stroke.alpha if even is None else 0.35 * stroke.alpha,
             linewidth=stroke.width if even is None else 0.55 * stroke.width,
-            marker=_marker(curve),
+            marker="o" if len(curve) <= _FEW else None,
             markersize=3.5,
             label=label,
         )
+    alone = lone(curve)
+    if len(alone) and len(curve) > _FEW:
+        axes.plot(curve.x[alone], curve.y[alone], "o", color=stroke.colour, markersize=3.5)
     if even is not None:
         axes.plot(
             *broken(curve, even),
@@ -66,12 +69,6 @@ def draw_curve(axes: Axes, curve: Curve, stroke: Stroke, smooth: float, label: s
             alpha=stroke.alpha,
             label="smoothed",
         )
-    return even is not None
-
-
-def _marker(curve: Curve) -> str | None:
-    """Few points are seen as such, and so is one that stands alone between NaNs."""
-    return "o" if len(curve) <= _FEW else None
 
 
 def positive(curves: Sequence[Curve]) -> tuple[list[Curve], int]:
@@ -80,17 +77,16 @@ def positive(curves: Sequence[Curve]) -> tuple[list[Curve], int]:
     return [curve for curve, _ in kept], sum(left for _, left in kept)
 
 
-def mark_odd(axes: Axes, curves: Sequence[Curve], look: Look) -> list[Line2D]:
+def mark_odd(axes: Axes, curves: Sequence[Curve], look: Look) -> None:
     """Non-finite points stand at the panel's border: ▲ +inf above, ▼ -inf and × NaN below."""
     across = axes.get_xaxis_transform()
     x = np.concatenate([curve.odd_x for curve in curves])
     y = np.concatenate([curve.odd_y for curve in curves])
-    drawn = []
     for chosen, (label, marker, height) in zip(
         (np.isnan(y), y == np.inf, y == -np.inf), _ODD_KINDS, strict=True
     ):
         if chosen.any():
-            (line,) = axes.plot(
+            axes.plot(
                 x[chosen],
                 np.full(int(chosen.sum()), height),
                 marker,
@@ -102,8 +98,6 @@ def mark_odd(axes: Axes, curves: Sequence[Curve], look: Look) -> list[Line2D]:
                 clip_on=False,
                 zorder=5,
             )
-            drawn.append(line)
-    return drawn
 
 
 def shade_gaps(axes: Axes, curves: Iterable[Curve], look: Look) -> int:

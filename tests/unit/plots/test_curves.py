@@ -12,6 +12,7 @@ from exptrack_daemon.plots.curves import (
     Curve,
     broken,
     clipped_to_positive,
+    lone,
     of_cells,
     of_series,
     smoothed,
@@ -91,6 +92,14 @@ def test_a_line_does_not_go_on_across_gaps_and_nans():
     assert curve.gaps == ((399.0, 500.0),)
     x, y = broken(curve, curve.y)
     assert x[np.isnan(y)].tolist() == [7.0, 449.5]
+
+
+def test_a_point_between_two_nans_is_seen():
+    values = np.ones(200)
+    values[[10, 12, 198]] = np.nan
+    assert lone(exact(values)).tolist() == [10, 196]
+    assert exact(values).x[[10, 196]].tolist() == [11, 199]
+    assert lone(exact([])).tolist() == []
 
 
 def test_another_interval_is_no_gap():

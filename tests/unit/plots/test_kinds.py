@@ -95,6 +95,7 @@ def test_threads_do_not_disturb_each_other(reader):
         ("training", ["r"], {"size": (1000, 1)}, "inches"),
         ("training", ["r"], {"dpi": 100_000}, "too large"),
         ("metrics", ["r"], {"x": "minute"}, "x is one of"),
+        ("metrics", ["r"], {"x": "wall", "log_x": True}, "no logarithm"),
     ],
 )
 def test_what_can_not_be_drawn_is_refused_with_a_word_on_what_can(
