@@ -98,7 +98,7 @@ def test_the_kinds_are_listed(home):
         (["r0", "-m", "train/lozz"], 3, "did you mean train/loss"),
         (["r0", "-o", "x.gif"], 2, "png, svg, pdf"),
         (["r0", "-o", "/nowhere/x.png"], 5, "cannot write"),
-        (["r0", "--kind", "systen"], 2, "did you mean system"),
+        (["r0", "--kind", "systemx"], 2, "did you mean system"),
         (["r0", "--kind", "gradients", "-o", "x.png"], 3, "log_gradients"),
         (["r0", "--kind", "system"], 2, "needs a file"),
         (["r0", "--size", "big"], 2, "8x5"),
