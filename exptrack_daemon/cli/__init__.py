@@ -4,6 +4,7 @@ from typer.models import CommandInfo
 
 from exptrack_daemon.cli import (
     annotating,
+    collecting,
     comparing,
     daemon,
     doctor,
@@ -27,6 +28,7 @@ def _name(command: CommandInfo) -> str:
 __all__ = [
     "annotating",
     "app",
+    "collecting",
     "comparing",
     "daemon",
     "doctor",
@@ -43,7 +45,7 @@ __all__ = [
 
 _ORDER = (
     *("runs", "show", "tail", "export", "plot", "compare", "tensorboard", "ui"),
-    *("tag", "note", "rm", "trash", "restore"),
+    *("tag", "note", "rm", "trash", "restore", "gc"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

@@ -34,13 +34,14 @@ def rm(runs: RunsArgument, home: HomeOption = None, yes: YesOption = False) -> N
     views = list({view.id: view for view in map(reader.find, runs)}.values())
     show_notices(reader)
     for view in views:
-        _refuse_if_needed(reader, view)
+        if reason := why_not(reader, view):
+            raise UsageWrong(reason)
     for view in views:
         typer.echo(_told(reader, view))
     if not yes and not typer.confirm(f"Move {plural(len(views), 'run')} to the trash?"):
         raise typer.Abort
     for view in views:
-        throw_away(reader.home, view.facts.run, _board(reader.home, view), SystemClock().now_ns())
+        throw_away(reader.home, view.facts.run, board_of(reader.home, view), SystemClock().now_ns())
     typer.echo(f"{plural(len(views), 'run')} in the trash. Back: exptrack restore RUN")
 
 
@@ -92,16 +93,18 @@ def _fields(item: object) -> dict[str, object]:
     return {name: getattr(item, name) for name in ("run_id", "project", "name", "removed_ns")}
 
 
-def _refuse_if_needed(reader: HomeReader, view: RunView) -> None:
+def why_not(reader: HomeReader, view: RunView) -> str:
+    """Why a run can't be removed now; "" when it can."""
     if view.status.name == "running" or view.id in reader.live_runs():
-        raise UsageWrong(f"run {view.id} is running; stop it first")
+        return f"run {view.id} is running; stop it first"
     roots = (*reader.home.ring_roots, reader.home.spool)
     if any((root / stream).exists() for root in roots for stream in view.facts.streams):
-        raise UsageWrong(f"rows of run {view.id} wait in its ring; bring them in: exptrack recover")
+        return f"rows of run {view.id} wait in its ring; bring them in: exptrack recover"
+    return ""
 
 
 def _told(reader: HomeReader, view: RunView) -> str:
-    run, board = view.run, _board(reader.home, view)
+    run, board = view.run, board_of(reader.home, view)
     taken = size(size_of(reader.home.run(view.id), *([board] if board else [])))
     late = [state for state in reader.sink_states(view) if state.lag_rows]
     behind = "; ".join(f"{plural(s.lag_rows, 'row')} not at {clean(s.name)} yet" for s in late)
@@ -109,7 +112,7 @@ def _told(reader: HomeReader, view: RunView) -> str:
     return f"  {title}: {taken}{f'; {behind}' if behind else ''}"
 
 
-def _board(home: Home, view: RunView) -> Path | None:
+def board_of(home: Home, view: RunView) -> Path | None:
     """The run's TensorBoard folder, when it stands in the home; one elsewhere is the user's."""
     from exptrack_daemon.sinks.tensorboard.folders import find_folder
 

@@ -125,3 +125,22 @@ def test_sizes_count_files_and_not_what_links_point_to(home, tmp_path):
     (folder / "file").write_bytes(b"x" * 1_000)
     (folder / "link").symlink_to(home.home.run("r1"))
     assert 1_000 < size_of(folder) < 2_000
+
+
+def test_gc_shows_first_and_removes_for_good_with_yes_only(home):
+    shown = run_cli(home, "gc", "--older-than", "30d", "--keep-last", "1")
+    assert "mnist/wide" not in shown  # a sink has not taken all of it
+    home.home.cursor("r1", "catalog").unlink()
+    shown = run_cli(home, "gc", "--older-than", "30d", "--keep-last", "1")
+    assert "would be freed. Do it: --yes" in shown
+    assert len(open_home(home.path).run_ids()) == 2
+    assert "2 runs removed" in run_cli(home, "gc", "--larger-than", "0", "--yes")
+    assert open_home(home.path).run_ids() == []
+    assert read_trash(home.home) == []
+
+
+def test_gc_wants_a_rule_that_can_be_read(home):
+    assert "say which runs may go" in run_cli(home, "gc", "--yes", code=2)
+    assert "is no size" in run_cli(home, "gc", "--larger-than", "much", code=2)
+    assert "no length of time" in run_cli(home, "gc", "--older-than", "long", code=2)
+    assert run_cli(home, "gc", "--tag", "old") == "Nothing to remove.\n"
