@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from exptrack_agent.hotpath import IS_COMPILED, HotRowLog
 from exptrack_agent.rows import RowLog
 from exptrack_proto.limits import MAX_STEP, MIN_STEP
-from exptrack_proto.records import Row
 from tests.unit.agent.boxes import make_log, rows_in, values_in
 
 needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="needs the compiled hot path")
@@ -204,19 +203,6 @@ def test_a_log_is_garbage_like_any_other_object(tmp_path: Path) -> None:
     del log
     gc.collect()
     assert sys.getrefcount(name) == 2
-
-
-def test_log_scalar_writes_what_log_writes(tmp_path: Path) -> None:
-    log = make_log(tmp_path)
-    assert log.log_scalar("tag", 0.5, 7)
-    assert log.log_scalar("größe", float("nan"), -1)
-    assert not log.log_scalar("tag", 0.5, 2**70)
-    assert not log.log_scalar("t" * 2_000, 0.5, 1)
-    assert not log.log_scalar(7, 0.5, 1)
-    assert not log.log_scalar("half \ud800", 0.5, 1)
-    first, second = rows_in(log)
-    assert first == Row(7, first.time_ns, {"tag": 0.5})
-    assert (second.step, list(second.values)) == (-1, ["größe"])
 
 
 @pytest.mark.parametrize(
