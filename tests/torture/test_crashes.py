@@ -6,6 +6,8 @@ import pytest
 
 from tests.torture.crashes import History, run_many
 
+pytestmark = pytest.mark.timeout(240)  # computing, not waiting: a busy machine only takes longer
+
 SEEDS = 750
 
 

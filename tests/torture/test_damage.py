@@ -6,6 +6,8 @@ import pytest
 
 from tests.torture.damage import KINDS, Judge, Whole, at_random, small_journal
 
+pytestmark = pytest.mark.timeout(240)  # computing, not waiting: a busy machine only takes longer
+
 
 @pytest.fixture(scope="module")
 def judge() -> Judge:

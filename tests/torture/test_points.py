@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.torture.points import calls_of, every_fault, every_pair, every_stop
+
+pytestmark = pytest.mark.timeout(240)  # computing, not waiting: a busy machine only takes longer
 
 RECORDS = 24
 
