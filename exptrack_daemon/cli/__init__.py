@@ -15,6 +15,7 @@ from exptrack_daemon.cli import (
     removing,
     rerun,
     studio,
+    top,
     verifying,
     viewing,
 )
@@ -39,12 +40,13 @@ __all__ = [
     "removing",
     "rerun",
     "studio",
+    "top",
     "verifying",
     "viewing",
 ]
 
 _ORDER = (
-    *("runs", "show", "tail", "export", "plot", "compare", "tensorboard", "ui"),
+    *("runs", "show", "tail", "top", "export", "plot", "compare", "tensorboard", "ui"),
     *("tag", "note", "rm", "trash", "restore", "gc"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
