@@ -22,6 +22,7 @@ from exptrack_daemon.cli.render import clean, error_console, warn
 from exptrack_daemon.errors import ExptrackError
 from exptrack_daemon.store.reader import HomeReader, locate, open_home
 
+_MOST_COMPLETED = 50
 HomeOption = Annotated[
     Path | None,
     typer.Option(
@@ -33,9 +34,24 @@ HomeOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, stable fields.")]
+
+
+def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Names and ids of runs that begin so, for the shell; newest first, none where the home can't be read."""
+    try:
+        infos = open_home(ctx.params.get("home")).infos()
+    except ExptrackError:
+        return []
+    newest = sorted(infos, key=lambda run: -run.created_ns)
+    named = [(run.name, run.run_id) for run in newest] + [(run.run_id, run.name) for run in newest]
+    fits = [(text, clean(other, 60)) for text, other in named if text.startswith(incomplete)]
+    return [pair for pair in fits if pair[0].isprintable()][:_MOST_COMPLETED]
+
+
 RunArgument = Annotated[
     str,
     typer.Argument(
+        autocompletion=complete_run,
         metavar="RUN",
         help="An id, a unique beginning of one, a name, PROJECT/NAME, or `latest`.",
         show_default=False,

@@ -89,3 +89,16 @@ def test_notes_come_from_the_argument_or_from_standard_input(home):
     assert r"too \x1b[31mlong" in shown
     run_cli(home, "note", "r1", "")
     assert open_home(home.path).view("r1").run.notes == ""
+
+
+def test_the_shell_completes_names_and_ids_of_runs(home):
+    from types import SimpleNamespace
+
+    from exptrack_daemon.cli.frame import complete_run
+
+    def completed(text, path=home.path):
+        return [name for name, _ in complete_run(SimpleNamespace(params={"home": path}), text)]
+
+    assert completed("wi") == ["wide"]
+    assert completed("r") == ["r2", "r1"]
+    assert completed("", home.path / "none") == []
