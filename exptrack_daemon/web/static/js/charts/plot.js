@@ -8,6 +8,7 @@ import { drawBands, drawHighlight, drawMarks } from "./paint.js";
 
 const FONT = "11px system-ui, sans-serif";
 const FEW_POINTS = 40;
+const FEW_LINES = 6; // hairlines cost a fraction, and many thick lines hide each other
 
 /**
  * @typedef {Object} Look
@@ -104,7 +105,7 @@ export class Plot {
       for (const value of chart.data[index]) if (value !== null) filled += 1;
       return filled > 0 && filled <= FEW_POINTS;
     };
-    return { stroke, dash, width: 1.5, spanGaps: true, points: { show: isSparse, size: 4, width: 1, fill: stroke } };
+    return { stroke, dash, width: this.drawn.length > FEW_LINES ? 1 : 1.5, spanGaps: true, points: { show: isSparse, size: 4, width: 1, fill: stroke } };
   }
 
   axes() {
@@ -158,8 +159,9 @@ export class Plot {
   }
 
   resize() {
-    if (!this.chart || !this.host.clientWidth) return;
-    this.chart.setSize({ width: this.host.clientWidth, height: this.host.clientHeight });
+    const { clientWidth: width, clientHeight: height } = this.host;
+    if (!this.chart || !width || (width === this.chart.width && height === this.chart.height)) return;
+    this.chart.setSize({ width, height });
     this.drawOverlay();
   }
 

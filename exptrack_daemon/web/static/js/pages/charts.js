@@ -127,7 +127,7 @@ export function chartsPage(main, route, shell) {
 
   const newMetrics = afterQuiet(1500, async () => {
     const before = metrics.length;
-    await loadMetrics();
+    await loadMetrics().catch(() => {}); // the notice above the page says it
     if (metrics.length !== before) drawGrid();
   });
   const stopHearing = shell.live.listen((changed) => {
@@ -143,7 +143,10 @@ export function chartsPage(main, route, shell) {
     board.refresh(shown, (id) => Date.now() - (runs.find((run) => run.id === id)?.created_ms ?? Date.now()));
     newMetrics();
   });
+  const themed = () => list.draw(note());
+  document.addEventListener("exptrack:theme", themed);
   return () => {
+    document.removeEventListener("exptrack:theme", themed);
     stopHearing();
     board.close();
   };

@@ -4,7 +4,7 @@ import { fill, h } from "../dom.js";
 
 /**
  * @param {string} label
- * @param {(panel: HTMLElement, close: () => void) => void} build fills the panel each time it opens
+ * @param {(panel: HTMLElement, close: () => void) => void|Promise<void>} build fills the panel each time it opens
  */
 export function menu(label, build) {
   const panel = h("div", { class: "panel", role: "group", "aria-label": label, hidden: true });
@@ -15,14 +15,18 @@ export function menu(label, build) {
     if (panel.hidden) open();
     else close(true);
   }
-  function open() {
+  async function open() {
     fill(panel);
-    build(panel, () => close(true));
     panel.hidden = false;
     button.setAttribute("aria-expanded", "true");
     panel.classList.toggle("from-right", host.getBoundingClientRect().left > innerWidth / 2);
-    panel.querySelector("input, button, select")?.focus();
     document.addEventListener("pointerdown", outside);
+    try {
+      await build(panel, () => close(true));
+      panel.querySelector("input, button, select")?.focus();
+    } catch (error) {
+      fill(panel, h("p", { class: "bad-text", role: "alert" }, error.message));
+    }
   }
   function close(focus) {
     panel.hidden = true;

@@ -25,8 +25,12 @@ export class RunPages {
   }
 
   load(page) {
-    if (!this.asked.has(page)) this.asked.set(page, this.fetch(page));
-    return this.asked.get(page);
+    const { asked } = this;
+    if (!asked.has(page)) {
+      asked.set(page, this.fetch(page));
+      asked.get(page).catch(() => asked.delete(page)); // asked for again when it is looked at again
+    }
+    return asked.get(page);
   }
 
   async fetch(page) {
