@@ -230,7 +230,7 @@ def test_no_tab_is_wider_than_the_screen_or_hard_to_read(
         for grid in page.locator("[role=grid]:visible").all():  # rows are drawn a moment later
             expect(grid.locator("[role=gridcell]").first).to_be_attached()
         picture(page, f"tab-{tab}-{theme}-{width}")
-        # arrow keys in Gradio's grid scroll the region, which axe does not know
+        # the grid around it takes the arrow keys and scrolls it, which axe does not know
         rules = {"scrollable-region-focusable": {"enabled": False}}
         options = {"runOnly": ["wcag2a", "wcag2aa"], "iframes": False, "rules": rules}
         found = axe.run(page, options=options).response["violations"]
