@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
@@ -22,6 +22,9 @@ from exptrack_agent.settings import Mode
 from exptrack_agent.values import clean_text, shown
 from exptrack_proto.frame import Kind
 from exptrack_proto.limits import MAX_JSON_BYTES
+
+if TYPE_CHECKING:
+    from exptrack_agent.redact import Redactor
 
 _POLL_S = 0.02
 _LANDING_S = 2.0
@@ -41,6 +44,8 @@ class Opening(NamedTuple):
     record: dict[str, Any]
     """The `open` item, without its config."""
     config: dict[str, Any]
+    redactor: Redactor | None = None
+    """Takes secrets out of what is recorded; None: the user wants them kept."""
 
 
 class Recorded(MutableMapping[str, Any]):
@@ -123,6 +128,7 @@ class Run(HotRowLog):
         self.project = opening.project
         self.home = opening.home
         self.mode: Mode = opening.mode
+        self._redactor = opening.redactor
         self.config = Recorded(opening.config, self._tell_config)
         self.summary = Summary(self, self._tell_summary)
         self._courier: Courier | None = None
@@ -281,6 +287,18 @@ class Run(HotRowLog):
         return f"<exptrack run {self.name!r} ({self.id}), {self.mode}, {self.rows} rows>"
 
     # --- inside ---------------------------------------------------------------------------------
+
+    def put_item(self, packed: bytes, kind: Kind = Kind.EVENT) -> bool:
+        """As in `RowLog`, without the secrets in its texts: this is the one way of all but rows."""
+        redactor = self._redactor
+        return super().put_item(packed if redactor is None else redactor.item(packed), kind)
+
+    def redacted(self, document: dict[str, Any]) -> dict[str, Any]:
+        """A plain document without its secrets, for what is kept beside the run."""
+        if self._redactor is None:
+            return document
+        clean: dict[str, Any] = self._redactor.value(document)
+        return clean
 
     def silence(self) -> None:
         """Forget everything, in a forked child: box, courier and lock belong to the parent."""

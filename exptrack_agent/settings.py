@@ -78,6 +78,21 @@ def resume_of(resume: str | bool) -> Resume:
     return cast("Resume", chosen)
 
 
+def redact_of(
+    redact: bool | tuple[str, ...] | None, environ: Mapping[str, str] = os.environ
+) -> bool | tuple[str, ...]:
+    """Whether secrets are taken out, or which further keys name one: the argument, else EXPTRACK_REDACT.
+
+    The variable is `0` (nothing is taken out), `1`, or names of keys with commas between them.
+    """
+    if redact is not None:
+        return redact
+    chosen = environ.get("EXPTRACK_REDACT", "").strip()
+    if chosen.lower() in ("", "1", "true", "0", "false"):
+        return chosen.lower() not in ("0", "false")
+    return tuple(name.strip() for name in chosen.split(",") if name.strip())
+
+
 _RANKS = (
     ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     ("PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"),

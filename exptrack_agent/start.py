@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from exptrack_agent import courier, notices
 from exptrack_agent.blackbox import BlackBox, Places, make_private_folder
@@ -27,6 +27,7 @@ from exptrack_agent.settings import (
     host_name,
     identity,
     mode_of,
+    redact_of,
     resume_of,
     ring_root,
     run_id_from,
@@ -35,6 +36,9 @@ from exptrack_agent.values import clean_text, cut_text, shown
 from exptrack_agent.version import __version__
 from exptrack_proto.frame import RUN_ID
 from exptrack_proto.limits import KIB, MAX_NAME_CHARS, STREAM_ID_BYTES
+
+if TYPE_CHECKING:
+    from exptrack_agent.redact import Redactor
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _EXIT_FLUSH_S = 2.0
@@ -68,6 +72,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
     sink_options: Mapping[str, Mapping[str, Any]] | None = None,
     autostart: bool = True,
     strict: bool = False,
+    redact: bool | Iterable[str] | None = None,
 ) -> Run:
     """Begin a run. Needs no daemon, network or login: what is logged is safe at once, and sent later.
 
@@ -91,6 +96,8 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
             `{"tensorboard": {"names": {"train/loss": "Loss/Train"}}, "wandb": {"entity": "team"}}`.
         autostart: start a daemon when none is running, and again if it dies.
         strict: raise `Misuse` for an argument of `log()` that cannot be taken, instead of saying it once.
+        redact: whether secrets are taken out of config, notes, texts and command line before they are
+            recorded; or further names of keys that are secret. Else EXPTRACK_REDACT, else True.
 
     Raises:
         Misuse: an argument that can have no meaning, or `run_id` exists (in the home, or as an open run of
@@ -114,6 +121,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
         strict=strict,
         record={},
         config=settings,
+        redactor=_redactor(redact),
     )
     if chosen_mode == "disabled":
         return Run(opening, None, "{}")
@@ -180,6 +188,16 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a home that cannot be entered: the daemon will say so
         return False
+
+
+def _redactor(redact: bool | Iterable[str] | None) -> Redactor | None:
+    """What takes secrets out; None when that is not wanted."""
+    wanted = redact_of(redact if redact is None or isinstance(redact, bool) else tuple(redact))
+    if wanted is False:
+        return None
+    from exptrack_agent.redact import Redactor  # here, since its patterns take time to compile
+
+    return Redactor(() if wanted is True else wanted)
 
 
 def _config_of(config: Any) -> dict[str, Any]:

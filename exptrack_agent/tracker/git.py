@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exptrack_agent.tracker.secrets import without_credentials
+from exptrack_agent.redact import Redactor, without_credentials
 
 MOST_DIFF_BYTES = 256 * 1024
 _MOST_LISTED = 100
@@ -77,8 +77,10 @@ def _take_changes(ask: _Git) -> dict[str, Any]:
     }
     if changed:
         diff = ask.output(*_DIFF, most=MOST_DIFF_BYTES + 1)
-        state["diff_is_whole"] = len(diff) <= MOST_DIFF_BYTES and _is_text(diff)
-        state["diff"] = diff[:MOST_DIFF_BYTES].decode("utf-8", "replace")
+        text = diff[:MOST_DIFF_BYTES].decode("utf-8", "replace")
+        state["diff"] = Redactor().text(text)
+        is_as_given = len(diff) <= MOST_DIFF_BYTES and state["diff"] == text
+        state["diff_is_whole"] = is_as_given and _is_text(diff)
     return state
 
 

@@ -71,7 +71,7 @@ class RecordedState:
             return ""
 
     def _record(self, run: Run, document: dict[str, Any]) -> None:
-        path = ""
+        path, document = "", run.redacted(document)
         if self._history is not None:
             kept = self._history.folder / "runs" / f"{run.id}.json"
             kept.parent.mkdir(exist_ok=True)

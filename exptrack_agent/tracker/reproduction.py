@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from exptrack_agent.redact import Redactor, chosen_variables
 from exptrack_agent.settings import host_name
 from exptrack_agent.tracker.git import source_state
 from exptrack_agent.tracker.history import user_name
-from exptrack_agent.tracker.secrets import chosen_variables, redacted_arguments
 
 NAME = "reproduction"
 TYPE = "exptrack/reproduction"
@@ -68,7 +68,7 @@ def gather(
 
 def command_line() -> dict[str, Any]:
     """How this process was started, without secrets."""
-    arguments = redacted_arguments(sys.orig_argv[1:])
+    arguments = [Redactor().text(part) for part in Redactor().arguments(sys.orig_argv[1:])]
     return {
         "executable": sys.executable,
         "arguments": arguments,
