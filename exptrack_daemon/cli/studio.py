@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import webbrowser
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,6 +31,11 @@ def ui(
 
     On this machine's loopback only; Ctrl-C stops it.
     """
+    open_studio(home_path(home), port, browser=not no_browser)
+
+
+def open_studio(home: Path, port: int = 0, *, browser: bool = True) -> None:
+    """Serve the studio until Ctrl-C."""
     try:
         from exptrack_daemon.web.server import serve
     except ModuleNotFoundError as error:
@@ -38,10 +44,10 @@ def ui(
     def announce(address: Address) -> None:
         typer.echo(f"exptrack studio: {address.start}   (Ctrl-C stops it)")
         sys.stdout.flush()
-        if not no_browser and _has_display():
+        if browser and _has_display():
             webbrowser.open(address.start)
 
-    serve(home_path(home), port, announce)
+    serve(home, port, announce)
 
 
 def _has_display() -> bool:

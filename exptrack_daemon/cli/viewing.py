@@ -23,6 +23,7 @@ from exptrack_daemon.cli.frame import (
     show_notices,
     verb,
 )
+from exptrack_daemon.cli.studio import open_studio
 from exptrack_daemon.errors import RunNotFound
 from exptrack_daemon.store.export import MissingExtra
 from exptrack_daemon.store.reader import HomeReader
@@ -135,11 +136,15 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 @verb(app, examples=["exptrack demo", "exptrack demo --home /tmp/try-exptrack"])
 def demo(home: HomeOption = None) -> None:
-    """Train a small model and see it everywhere."""
+    """Train a small model and see it everywhere; on a terminal the studio is open at the end.
+
+    Ctrl-C leaves it.
+    """
     try:
         from exptrack_daemon import demo as demo_part
     except ImportError as error:
         raise MissingExtra(f"the demo needs {error.name}: pip install 'exptrack[demo]'") from error
-    code = demo_part.run(home=home_path(home))
+    sits_there = sys.stdin.isatty() and sys.stdout.isatty()
+    code = demo_part.run(home_path(home), open_studio if sits_there else None)
     if code:
         raise typer.Exit(int(code))

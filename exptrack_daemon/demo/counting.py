@@ -10,6 +10,7 @@ from exptrack_daemon.files import OsFiles
 from exptrack_daemon.home import Home
 from exptrack_daemon.journal.entries import Event, Rows
 from exptrack_daemon.store import open_home
+from exptrack_daemon.store.audit import read_store
 from exptrack_daemon.store.journals import walk_all
 from exptrack_proto.records import Histogram, Image, Table, TextItem
 
@@ -33,10 +34,11 @@ class Tally:
 
 
 def tally_of(home: Path, run_id: str) -> list[Tally]:
-    """The run as it stands in journal, catalogue, TensorBoard and W&B."""
+    """The run as it stands in journal, catalogue, store, TensorBoard and W&B."""
     return [
         _journal(home, run_id),
         _catalog(home, run_id),
+        _store(home, run_id),
         _tensorboard(home, run_id),
         _wandb(home, run_id),
     ]
@@ -56,6 +58,14 @@ def _journal(home: Path, run_id: str) -> Tally:
 def _catalog(home: Path, run_id: str) -> Tally:
     facts = open_home(home).find(run_id).facts
     return Tally("catalogue", facts.rows, facts.points, None)
+
+
+def _store(home: Path, run_id: str) -> Tally:
+    audit = read_store(open_home(home), run_id)
+    if audit is None:
+        return Tally("store (Parquet)", None, 0, None, "no parts")
+    points = sum(count for (role, *_), count in audit.held.items() if role == "trainer")
+    return Tally("store (Parquet)", None, points, None, audit.problem)
 
 
 def _tensorboard(home: Path, run_id: str) -> Tally:

@@ -31,8 +31,10 @@ _NEEDED = ("torch", "sklearn", "matplotlib", "numpy", "tensorboard", "wandb")
 _SETTINGS = '[sinks.wandb]\nmode = "offline"    # no account needed; `wandb sync` sends it later\n'
 
 
-def run(home: Path) -> int:
+def run(home: Path, show: Callable[[Path], None] | None = None) -> int:
     """Do it all; returns 0 when every count agrees, else 1.
+
+    `show` is called at the end, while the daemon still runs, to show the home to whoever sits there.
 
     Raises:
         ExptrackError: something that the demo needs is missing or in the way.
@@ -55,8 +57,12 @@ def run(home: Path) -> int:
         tallies = tally_of(home, run_id)
     agree = _report(console, home, run_id, logged, tallies)
     console.print(f"\nThat took {time.monotonic() - began:.1f} s.", style="dim")
-    if started:
-        supervisor.stop(home)
+    try:
+        if show is not None:
+            show(home)
+    finally:
+        if started:
+            supervisor.stop(home)
     return 0 if agree else 1
 
 
@@ -90,7 +96,9 @@ def _wait_for_sinks(home: Path, run_id: str) -> None:
     pause = threading.Event()
     deadline = time.monotonic() + _DELIVERED_WITHIN_S
     while time.monotonic() < deadline:
-        cursors = [reader.cursor(run_id, name) for name in ("catalog", "tensorboard", "wandb")]
+        cursors = [
+            reader.cursor(run_id, name) for name in ("catalog", "store", "tensorboard", "wandb")
+        ]
         if all(cursor is not None and cursor.ended for cursor in cursors):
             return
         pause.wait(0.2)
@@ -124,8 +132,13 @@ def _report(
     where = f"--home {home}"
     exptrack, wandb = _command("exptrack"), _command("wandb")
     for command, what in (
+        (
+            f"{exptrack} ui {where}",
+            "the studio in the browser: runs, live charts, compare, a training",
+        ),
         (f"{exptrack} tensorboard {where}", "curves, histograms, images, hparams in the browser"),
         (f"{exptrack} show {run_id} {where}", "config, summary, system, sinks, losses"),
+        (f"{exptrack} plot {run_id} {where} -o run.png", "the picture of the training"),
         (f"{exptrack} export {run_id} {where} --format csv -o run.csv", "every value"),
         (
             f"{wandb} sync {home}/runs/{run_id}/wandb/wandb/offline-run-*",
