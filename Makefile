@@ -29,13 +29,14 @@ $(VENV)/ready: pyproject.toml constraints.txt hatch_build.py exptrack_agent/_pen
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (torch is the large part; a minute or two the first time) …"
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@$(MAKE) --no-print-directory browser
 	@touch $@
 
 # Never stops anything: without a browser those tests are skipped, and say so.
 browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
-	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get install -y --no-install-recommends chromium >/dev/null 2>&1; } || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for tests/browser …" && \
+	  { apt-get install -qq -y --no-install-recommends chromium || \
+	    { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; }; } >/dev/null 2>&1; } || \
 	echo "No Chromium: the tests in tests/browser are skipped (as root: apt-get update && apt-get install chromium)."
 
 pictures: setup
@@ -50,7 +51,7 @@ screenshots: pictures
 demo: setup
 	@$(BIN)/exptrack demo --home .demo
 
-test: check
+test: check browser
 	@$(BIN)/python -m pytest -n $(WORKERS) -q tests || { \
 	  echo "What failed beside other tests is tried once more, alone; a failure there is a failure."; \
 	  $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures none tests; }
