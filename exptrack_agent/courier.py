@@ -32,6 +32,7 @@ from exptrack_proto.limits import FORMAT_VERSION, MIB
 if TYPE_CHECKING:
     from exptrack_agent.blackbox import BlackBox, Span
     from exptrack_agent.rows import RowLog
+    from exptrack_agent.settings import Remote
     from exptrack_agent.wire import Wire
 
 WINDOW_BYTES = 4 * MIB
@@ -222,6 +223,8 @@ class Courier:
             RuntimeError: the system gives no further thread.
         """
         self.home = home
+        self.remote: Remote | None = None
+        """Where the daemon is, when not on this machine; set before the first lane is added."""
         self.mutex = threading.Lock()
         """Held during a round; hold it to add or remove a lane."""
         self._lanes: dict[bytes, Lane] = {}
@@ -336,6 +339,7 @@ class Courier:
             if self._wire.ask(encode_control(hello)):
                 lane.asked(now)
             if lane.is_cut_off(now):
+                self._say_silent()
                 self._find_daemon(now)  # a new one may have taken its place elsewhere
         while (span := lane.next_span()) is not None:
             try:
@@ -400,7 +404,7 @@ class Courier:
         if now - self._beacon_at < ASK_AFTER_S:
             return
         self._beacon_at = now
-        beacon = read_beacon(self.home)
+        beacon = read_beacon(self.home) if self.remote is None else _beacon_of(self.remote)
         if beacon is None or beacon == self._beacon:
             return
         if beacon.get("format") != FORMAT_VERSION:
@@ -416,14 +420,26 @@ class Courier:
                 Wire,
             )  # here, on this thread: ZeroMQ takes 20 ms to import
 
-        self._wire = Wire(beacon["frames"], beacon["control"], self._bell.reader)
+        self._wire = Wire(beacon["frames"], beacon["control"], self._bell.reader, self.remote)
         self._beacon = beacon
+
+    def _say_silent(self) -> None:
+        if self.remote is not None:
+            say_once(
+                f"silent {self.remote.frames}",
+                f"the daemon at {self.remote.frames} does not answer (is it up, and does it allow this"
+                f" home's key {self.remote.public}?); rows are kept in {self.home}/spool meanwhile",
+            )
 
     def _disconnect(self) -> None:
         if self._wire is not None:
             self._wire.close()
         self._wire = None
         self._beacon = {}
+
+
+def _beacon_of(remote: Remote) -> dict[str, Any]:
+    return {"format": FORMAT_VERSION, "frames": remote.frames, "control": remote.control}
 
 
 def read_beacon(home: Path) -> dict[str, Any] | None:

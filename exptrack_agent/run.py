@@ -172,7 +172,8 @@ class Run(HotRowLog):
                     return False
                 if now >= look_at:
                     look_at = now + _LOOK_AGAIN_S
-                    if not daemon_is_near(self.home):
+                    is_here = self._courier is None or self._courier.remote is None
+                    if is_here and not daemon_is_near(self.home):
                         return False
                 lane.progress.wait(min(_POLL_S, deadline - now))
         return True

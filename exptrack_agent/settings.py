@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +77,46 @@ def resume_of(resume: str | bool) -> Resume:
     if chosen not in ("never", "allow", "must"):
         raise Misuse(f'resume is "never", "allow" or "must", not {resume!r}')
     return cast("Resume", chosen)
+
+
+class Remote(NamedTuple):
+    """A daemon on another machine, and the keys to it."""
+
+    frames: str
+    control: str
+    server: str
+    """The daemon's public key."""
+    public: str
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Remote({self.frames})"
+
+
+def remote_of(home: Path, environ: Mapping[str, str] = os.environ) -> Remote | None:
+    """EXPTRACK_ENDPOINT and EXPTRACK_SERVER_KEY, with this home's own keys; None: the daemon is here.
+
+    Raises:
+        Misuse: a part of it is missing or cannot be; nothing is ever sent without keys.
+    """
+    endpoint = environ.get("EXPTRACK_ENDPOINT", "")
+    if not endpoint:
+        return None
+    address, _, port = endpoint.rpartition(":")
+    if not endpoint.startswith("tcp://") or not port.isdecimal() or not 0 < int(port[:6]) < 65_535:
+        raise Misuse(f"EXPTRACK_ENDPOINT is tcp://ADDRESS:PORT, not {shown(endpoint)}")
+    server = environ.get("EXPTRACK_SERVER_KEY", "")
+    if len(server) != 40:
+        raise Misuse(
+            "EXPTRACK_SERVER_KEY is the daemon's public key: `exptrack keys list` shows it there"
+        )
+    path = home / "keys" / "key.json"
+    try:
+        own = json.loads(path.read_bytes())
+        public, secret = str(own["public"]), str(own["secret"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise Misuse(f"{path} holds no keys: `exptrack keys new` makes them") from error
+    return Remote(endpoint, f"{address}:{int(port) + 1}", server, public, secret)
 
 
 def redact_of(

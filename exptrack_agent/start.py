@@ -28,6 +28,7 @@ from exptrack_agent.settings import (
     identity,
     mode_of,
     redact_of,
+    remote_of,
     resume_of,
     ring_root,
     run_id_from,
@@ -109,6 +110,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
     joined = run_id is None and run_id_from() is not None
     chosen_id = run_id or run_id_from() or new_run_id()
     policy = resume_of(resume if resume != "never" or not joined else "allow")
+    remote = remote_of(chosen_home) if chosen_mode == "online" else None
     who = identity()
     resumed = _check_id(chosen_id, policy, chosen_home) and who.rank == 0
     settings = _config_of(config)
@@ -145,11 +147,12 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
     _live.add(run)
     try:
         courier = courier_for(chosen_home)
+        courier.remote = remote
         run.send_through(courier)
     except RuntimeError as error:  # no thread to be had
         say_once("thread", f"nothing is sent ({error}); rows are kept for `exptrack recover`")
     else:
-        if chosen_mode == "online" and autostart:
+        if chosen_mode == "online" and autostart and remote is None:
             courier.keep_daemon()
     _finish_with_the_worker()
     return run

@@ -15,6 +15,7 @@ import importlib.util
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,34 @@ class DeliveryConfig:
         _check("delivery.hung_after_s", self.hung_after_s, 5, 86_400)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenConfig:
+    """Where trainers on other machines reach the intake."""
+
+    endpoint: str = ""
+    """Such as tcp://10.0.0.5:5555, which takes that port and the next; "": this machine only."""
+
+    def __post_init__(self) -> None:
+        if self.endpoint and self.parts() is None:
+            raise ValueError(
+                f"listen.endpoint must be tcp://NUMERIC-ADDRESS:PORT, not {self.endpoint[:80]!r}"
+            )
+
+    def parts(self) -> tuple[str, str] | None:
+        """The endpoints of frames and of control; None when it names none."""
+        address, colon, port = self.endpoint.removeprefix("tcp://").rpartition(":")
+        if not self.endpoint.startswith("tcp://") or not colon or not port.isdecimal():
+            return None
+        try:
+            ip_address(address.strip("[]"))
+        except ValueError:
+            return None
+        number = int(port[:6])
+        if not 0 < number < 65_535:
+            return None
+        return self.endpoint, f"tcp://{address}:{number + 1}"
+
+
 def _check(name: str, value: float, least: float, most: float) -> None:
     if not least <= value <= most:
         raise ValueError(f"{name} must be {least} to {most}, not {value}")
@@ -93,6 +122,7 @@ class DaemonConfig:
     intake: IntakeConfig = field(default_factory=IntakeConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     delivery: DeliveryConfig = field(default_factory=DeliveryConfig)
+    listen: ListenConfig = field(default_factory=ListenConfig)
     sinks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def wants(self, sink: str, asked: tuple[str, ...] | None) -> bool:
@@ -110,6 +140,7 @@ _PARTS: dict[str, type] = {
     "intake": IntakeConfig,
     "sampler": SamplerConfig,
     "delivery": DeliveryConfig,
+    "listen": ListenConfig,
 }
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import zmq
+from zmq.utils import z85
 
 from exptrack_daemon.errors import HomeUnusable
 from exptrack_daemon.home import make_private
@@ -43,6 +45,55 @@ def bind_private(
     finally:
         os.umask(umask)
     return socket
+
+
+def listen_with_keys(socket: zmq.Socket[bytes], endpoint: str, public: str, secret: str) -> None:
+    """Let a bound socket listen on TCP as well, to those only whose keys a `ZapDoor` lets pass.
+
+    Raises:
+        HomeUnusable: nothing can listen there.
+    """
+    socket.setsockopt(
+        zmq.CURVE_SERVER, 1
+    )  # of what is bound from now on; the ipc side stays as it is
+    socket.setsockopt(zmq.CURVE_PUBLICKEY, public.encode("ascii"))
+    socket.setsockopt(zmq.CURVE_SECRETKEY, secret.encode("ascii"))
+    socket.setsockopt(zmq.ZAP_DOMAIN, b"exptrack")
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise HomeUnusable(f"nothing can listen at {endpoint}: {error.strerror}") from error
+
+
+class ZapDoor:
+    """Answers ZeroMQ's question whether a client's key may come in (RFC 27); make it before sockets bind."""
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], allowed: Callable[[], Collection[str]]
+    ) -> None:
+        self.socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.bind("inproc://zeromq.zap.01")
+        self.turned_away = 0
+        self._allowed = allowed
+
+    def answer(self) -> None:
+        """Answer all that is asked now."""
+        while True:
+            try:
+                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            cut = parts.index(b"") + 1
+            self.socket.send_multipart([*parts[:cut], *self._verdict(parts[cut:])])
+
+    def _verdict(self, request: list[bytes]) -> list[bytes]:
+        is_curve = len(request) == 7 and request[0] == b"1.0" and request[5] == b"CURVE"
+        known = {z85.decode(key) for key in self._allowed()} if is_curve else set()
+        if is_curve and request[6] in known:
+            return [b"1.0", request[1], b"200", b"OK", b"", b""]
+        self.turned_away += 1
+        return [b"1.0", request[1] if len(request) > 1 else b"", b"400", b"unknown key", b"", b""]
 
 
 def bound(socket: zmq.Socket[bytes]) -> None:

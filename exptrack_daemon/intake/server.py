@@ -13,6 +13,7 @@ import zmq
 
 from exptrack_daemon.clock import Clock
 from exptrack_daemon.config import DaemonConfig
+from exptrack_daemon.errors import HomeUnusable
 from exptrack_daemon.files import Files
 from exptrack_daemon.home import make_runtime
 from exptrack_daemon.intake.desk import Desk
@@ -23,9 +24,10 @@ from exptrack_daemon.intake.recovery import (
     has_remains,
     recover,
 )
+from exptrack_daemon.keys import allowed, own_keys
 from exptrack_daemon.lifeline import Lifeline
 from exptrack_daemon.live import LiveStreams
-from exptrack_daemon.sockets import bind_private
+from exptrack_daemon.sockets import ZapDoor, bind_private, listen_with_keys
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
 
@@ -69,9 +71,29 @@ class IntakeServer:
         self._router = bind_private(self._context, zmq.ROUTER, runtime / CONTROL)
         self._feed = bind_private(self._context, zmq.PUB, runtime / FEED)
         self._router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._door = self._listen_beyond()
         self._poller = zmq.Poller()
         self._poller.register(self._pull, zmq.POLLIN)
         self._poller.register(self._router, zmq.POLLIN)
+        if self._door is not None:
+            self._poller.register(self._door.socket, zmq.POLLIN)
+
+    def _listen_beyond(self) -> ZapDoor | None:
+        """Listen on TCP as well, if that is set; never without keys."""
+        ends = self._config.listen.parts()
+        if ends is None:
+            return None
+        home = self._config.home
+        pair = own_keys(home)
+        if pair is None:
+            raise HomeUnusable(
+                f"listen.endpoint is {ends[0]}, and {home.path} has no keys: `exptrack keys new` makes them"
+            )
+        door = ZapDoor(self._context, lambda: allowed(home).values())
+        for socket, endpoint in zip((self._pull, self._router), ends, strict=True):
+            listen_with_keys(socket, endpoint, pair.public, pair.secret)
+        logger.info("Listening at %s to %d allowed keys.", ends[0], len(allowed(home)))
+        return door
 
     def serve(self, lifeline: Lifeline) -> None:
         """Take frames until the lifeline ends; then commit and leave."""
@@ -79,6 +101,8 @@ class IntakeServer:
         while not lifeline.should_stop():
             self._pause_or_go_on()
             ready = dict(self._poller.poll(self._patience_ms()))
+            if self._door is not None:
+                self._door.answer()
             if self._pull in ready:
                 self._take_frames()
             if self._router in ready:
@@ -99,6 +123,8 @@ class IntakeServer:
         """Release the sockets."""
         for socket in (self._pull, self._router, self._feed):
             socket.close(100)
+        if self._door is not None:
+            self._door.socket.close(0)
         self._context.term()
 
     def facts(self) -> dict[str, Any]:
@@ -115,6 +141,7 @@ class IntakeServer:
             "disk_trouble": self.desk.disk_trouble,
             "live": len(self.desk.live.all()),
             "asked_sinks": sorted(self.desk.asked_sinks),
+            "turned_away": self._door.turned_away if self._door is not None else 0,
             "recovering": self._recovering is not None,
         }
 

@@ -26,7 +26,7 @@ LAYERS = [
     {"sinks"},
     {"store"},
     {"journal"},
-    {"live", "lifeline", "locks", "sockets", "telemetry"},
+    {"live", "lifeline", "locks", "sockets", "keys", "telemetry"},
     {"home", "files"},
     {"clock", "errors"},
 ]
