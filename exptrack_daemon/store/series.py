@@ -108,31 +108,43 @@ def width_for(lo: int, hi: int, cells: int) -> int:
 def cells_of(series: Series, *, axis: Axis, lo: int, hi: int, width: int) -> Cells:
     """The series on the grid of this width that covers lo to hi (both included)."""
     x = series.steps if axis == "step" else series.times_ns
-    first = lo // width
-    n = hi // width - first + 1
-    inside = (x >= first * width) & (x < (first + n) * width)
-    x, times, values = x[inside], series.times_ns[inside], series.values[inside]
-    if axis == "time":
+    times, values = series.times_ns, series.values
+    if axis == "time" and np.any(x[1:] < x[:-1]):
         order = np.argsort(x, kind="stable")
         x, times, values = x[order], times[order], values[order]
-    at = x // width - first
-    finite = np.isfinite(values)
-    low, high, mean, last = (np.full(n, np.nan) for _ in range(4))
-    held, good = at[finite], values[finite]
-    counts = np.bincount(held, minlength=n)
-    np.fmin.at(low, held, good)
-    np.fmax.at(high, held, good)
-    np.divide(np.bincount(held, weights=good, minlength=n), counts, out=mean, where=counts > 0)
-    last[held] = good  # of repeated indices numpy keeps the last
-    last_ns = np.zeros(n, np.int64)
-    last_ns[at] = times
-    odd = (
-        np.bincount(at[is_odd(values)], minlength=n)
-        for is_odd in (np.isnan, np.isposinf, np.isneginf)
+    first = lo // width
+    n = hi // width - first + 1
+    bounds = np.empty(n + 1, np.int64)
+    bounds[:-1] = np.searchsorted(x, (first + np.arange(n)) * width)
+    bounds[-1] = np.searchsorted(x, (first + n) * width - 1, side="right")
+    begin, end = bounds[0], bounds[-1]
+    return _cells_between(first * width, width, bounds - begin, times[begin:end], values[begin:end])
+
+
+def _cells_between(x0: int, width: int, bounds: Array, times: Array, values: Array) -> Cells:
+    """Cells of points by x; cell i has those from `bounds[i]` to before `bounds[i + 1]`."""
+    is_finite = np.isfinite(values)
+    odd = np.flatnonzero(~is_finite)
+    nan, pos_inf, neg_inf = (
+        np.diff(np.searchsorted(odd[is_kind(values[odd])], bounds))
+        for is_kind in (np.isnan, np.isposinf, np.isneginf)
     )
-    return Cells(
-        first * width, width, np.bincount(at, minlength=n), low, high, mean, last, last_ns, *odd
-    )
+    good = values[is_finite] if len(odd) else values
+    edges = bounds - np.searchsorted(odd, bounds)
+    low, high, mean, last = (np.full(len(bounds) - 1, np.nan) for _ in range(4))
+    filled = np.flatnonzero(np.diff(edges))
+    if len(filled):
+        starts, ends = edges[filled], edges[filled + 1]
+        low[filled] = np.minimum.reduceat(good, starts)
+        high[filled] = np.maximum.reduceat(good, starts)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean[filled] = np.add.reduceat(good, starts) / (ends - starts)
+        last[filled] = good[ends - 1]
+    count = np.diff(bounds)
+    last_ns = np.zeros(len(count), np.int64)
+    filled = np.flatnonzero(count)
+    last_ns[filled] = times[bounds[filled + 1] - 1]
+    return Cells(x0, width, count, low, high, mean, last, last_ns, nan, pos_inf, neg_inf)
 
 
 def join_attempts(pieces: Sequence[Series]) -> Series:

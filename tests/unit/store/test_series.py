@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +51,51 @@ def test_cells_over_time_go_by_time_not_by_step() -> None:
     assert found.x0 == 0
     assert found.count.tolist() == [1, 0, 1]
     assert found.last[[0, 2]].tolist() == [2.0, 1.0]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(-40, 40),
+            st.integers(0, 60),
+            st.sampled_from([0.5, -2.0, 7.25, nan, inf, -inf]),
+        ),
+        max_size=60,
+    ),
+    st.sampled_from(["step", "time"]),
+    st.integers(-50, 50),
+    st.integers(0, 60),
+    st.sampled_from([1, 3, 8, 64]),
+)
+def test_each_cell_is_what_its_points_say_one_by_one(points, axis, lo, span, width) -> None:
+    points = sorted(points, key=lambda point: point[0])
+    steps, times, values = (
+        (list(column) for column in zip(*points, strict=True)) if points else ([],) * 3
+    )
+    found = cells_of(series(steps, values, times), axis=axis, lo=lo, hi=lo + span, width=width)
+    at = 0 if axis == "step" else 1
+    assert (found.x0, len(found)) == (lo // width * width, (lo + span) // width - lo // width + 1)
+    for number in range(len(found)):
+        first = found.x0 + number * width
+        inside = sorted((p for p in points if first <= p[at] < first + width), key=lambda p: p[at])
+        good = [value for _, _, value in inside if math.isfinite(value)]
+        assert found.count[number] == len(inside)
+        assert found.last_ns[number] == (inside[-1][1] if inside else 0)
+        odd = [found.nan[number], found.pos_inf[number], found.neg_inf[number]]
+        said = [repr(value) for _, _, value in inside]
+        assert odd == [said.count("nan"), said.count("inf"), said.count("-inf")]
+        told = [c[number] for c in (found.min, found.max, found.mean, found.last)]
+        if good:
+            assert told == [min(good), max(good), sum(good) / len(good), good[-1]]
+        else:
+            assert np.isnan(told).all()
+
+
+def test_cells_reach_to_the_ends_of_what_a_step_can_be() -> None:
+    most = 2**63 - 1
+    steps = [-most - 1, -most, most - 1, most]
+    found = cells_of(series(steps, [1.0, 2, 3, 4]), axis="step", lo=-most - 1, hi=most, width=2**62)
+    assert found.count.tolist() == [2, 0, 0, 2]
 
 
 def test_points_outside_the_window_are_left_out() -> None:
