@@ -172,8 +172,7 @@ class Run(HotRowLog):
                     return False
                 if now >= look_at:
                     look_at = now + _LOOK_AGAIN_S
-                    is_here = self._courier is None or self._courier.remote is None
-                    if is_here and not daemon_is_near(self.home):
+                    if not self._has_daemon():
                         return False
                 lane.progress.wait(min(_POLL_S, deadline - now))
         return True
@@ -201,7 +200,7 @@ class Run(HotRowLog):
         }
         box = self.end(msgpack.packb(close), f"run {self.name} is finished")
         try:
-            if daemon_is_near(self.home):
+            if self._has_daemon():
                 self.flush(timeout_s)
         finally:
             self._let_go(box)
@@ -293,6 +292,11 @@ class Run(HotRowLog):
         """As in `RowLog`, without the secrets in its texts: this is the one way of all but rows."""
         redactor = self._redactor
         return super().put_item(packed if redactor is None else redactor.item(packed), kind)
+
+    def _has_daemon(self) -> bool:
+        """Whether one may answer: of another machine's nobody can know but by asking."""
+        is_remote = self._courier is not None and self._courier.remote is not None
+        return is_remote or daemon_is_near(self.home)
 
     def redacted(self, document: dict[str, Any]) -> dict[str, Any]:
         """A plain document without its secrets, for what is kept beside the run."""
