@@ -75,10 +75,13 @@ class ExptrackCallback(keras.callbacks.Callback):  # type: ignore[misc]  # keras
         self._is_fitting = False
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Record the epoch's metrics and the learning rate."""
+        """Record the epoch's metrics and the learning rate; stop if somebody asked the run to."""
         self._epoch = epoch
         named = {f"epoch/{name}": value for name, value in (logs or {}).items()}
-        self._owned.open().log({**named, **_learning_rate(self.model)}, epoch)
+        run = self._owned.open()
+        run.log({**named, **_learning_rate(self.model)}, epoch)
+        if run.stop_requested:
+            self.model.stop_training = True
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
         """Record an `evaluate`; the validation within `fit` stands in its epoch."""

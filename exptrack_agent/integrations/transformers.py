@@ -72,9 +72,13 @@ class ExptrackCallback(TrainerCallback):  # type: ignore[misc]  # transformers i
         logs: Mapping[str, Any] | None = None,
         **_others: Any,
     ) -> None:
-        """Record what the Trainer logs."""
-        if state.is_world_process_zero and logs:
-            self._open(args).log(_named(logs), state.global_step)
+        """Record what the Trainer logs; stop it after this step if somebody asked the run to stop."""
+        if not (state.is_world_process_zero and logs):
+            return
+        run = self._open(args)
+        run.log(_named(logs), state.global_step)
+        if run.stop_requested:
+            control.should_training_stop = True
 
     def on_predict(
         self, args: Any, state: Any, control: Any, metrics: Mapping[str, Any], **_others: Any

@@ -13,6 +13,7 @@ os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 
+import exptrack_agent as xt
 from exptrack_agent.integrations.keras import ExptrackCallback
 from tests.unit.integrations.reading import recovered
 
@@ -61,3 +62,12 @@ def test_batches_are_recorded_when_asked_for_and_else_the_hook_is_not_there(home
     (run,) = recovered(home)
     assert [step for step, _ in run.series("batch/loss")] == [0, 2, 4, 6]
     assert not run.media("TextItem")
+
+
+def test_a_run_that_is_asked_to_stop_ends_after_its_epoch(home: Path):
+    run = xt.init("keras", home=home, mode="offline")
+    run.stop_requested = "somebody asked"
+    compiled().fit(X, Y, epochs=5, verbose=0, callbacks=[ExptrackCallback(run=run)])
+    run.finish()
+    (found,) = recovered(home)
+    assert [step for step, _ in found.series("epoch/loss")] == [0]

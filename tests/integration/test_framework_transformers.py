@@ -107,3 +107,12 @@ def test_only_the_first_process_of_the_world_records(home: Path, tmp_path: Path)
     callback.finish()
     assert not run.is_finished
     run.finish()
+
+
+def test_a_run_that_is_asked_to_stop_ends_at_its_next_log(home: Path, tmp_path: Path):
+    run = xt.init("hf", home=home, mode="offline")
+    run.stop_requested = "somebody asked"
+    trainer(tmp_path, ExptrackCallback(run=run)).train()
+    run.finish()
+    (found,) = recovered(home)
+    assert [step for step, _ in found.series("train/loss")] == [1]
