@@ -177,12 +177,7 @@ class ConfigHistory:
             return
         except OSError as error:
             raise Misuse(f"{self.folder / _LINES} cannot be read: {error.strerror}") from error
-        for line in text.splitlines():
-            try:
-                values = json.loads(line)
-                yield Version(**{**values, "changed": tuple(values.get("changed", ()))})
-            except (ValueError, TypeError):
-                continue
+        yield from filter(None, map(_version_in, text.splitlines()))
 
     def _append(self, version: Version) -> None:
         line = json.dumps(asdict(version), ensure_ascii=False) + "\n"
@@ -199,6 +194,20 @@ class ConfigHistory:
                 os.close(descriptor)
         except OSError as error:
             raise Misuse(f"{self.folder} cannot be written: {error.strerror}") from error
+
+
+def _version_in(line: str) -> Version | None:
+    """The save that a line tells of; None if it is none."""
+    try:
+        values = json.loads(line)
+        version = Version(**{**values, "changed": tuple(map(str, values.get("changed", ())))})
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    kinds = {"id": str, "time_ns": int}
+    texts = ("parent", "who", "host", "message", "run_id")
+    held = asdict(version)
+    is_one = all(isinstance(held[name], kinds.get(name, str)) for name in (*kinds, *texts))
+    return version if is_one else None
 
 
 def _changes(before: ExperimentConfig, after: ExperimentConfig) -> tuple[Change, ...]:

@@ -124,7 +124,7 @@ def _report(
     view = reader.find(run_id)
     summary = view.facts.summary
     console.print(
-        f"\nRun [bold]{view.facts.run.name}[/] ({run_id}) {view.status.name}:"
+        f"\nRun [bold]{view.run.name}[/] ({run_id}) {view.status.name}:"
         f" validation accuracy {summary.get('val/accuracy', float('nan')):.3f},"
         f" loss {summary.get('val/loss', float('nan')):.3f}"
     )

@@ -20,6 +20,10 @@ _OUTCOMES = ("*loss*", "*acc*", "*reward*", "*score*")
 _USUAL = (*_OUTCOMES, "lr", "*learning_rate*", "*norm")
 _SELDOM = ("exptrack/*", "*/norm/*", "*/ratio/*", "performance/*", "*_count", "train/epoch")
 _VALIDATED = ("val", "test", "eval")
+_DOWN = (
+    *("loss", "error", "perplexity", "ppl", "mse", "mae", "rmse", "wer", "cer", "fid", "nll"),
+    *("latency", "bits_per_byte", "nan_count", "inf_count"),
+)
 _UP = (
     *("acc", "auc", "f1", "map", "iou", "dice", "precision", "recall", "reward", "score", "bleu"),
     *("r2", "psnr", "ssim", "throughput", "per_s"),
@@ -53,3 +57,9 @@ def goal_of(name: str) -> Goal:
     """Whether a metric of this name is best when it is high. A guess, and shown as one."""
     last = name.rpartition("/")[2].lower()
     return "max" if any(part in last for part in _UP) and "loss" not in last else "min"
+
+
+def told_goal(name: str) -> Goal | None:
+    """The same where the name says it; None for a learning rate, a norm, an epoch."""
+    last = name.rpartition("/")[2].lower()
+    return goal_of(name) if any(part in last for part in (*_UP, *_DOWN)) else None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from exptrack_daemon.plots.names import goal_of
+from exptrack_daemon.plots.names import told_goal
 from exptrack_daemon.store.catalog_list import flatten
 from exptrack_daemon.store.reader import HomeReader
 from exptrack_daemon.store.series import Array
@@ -80,7 +80,7 @@ def _told(config: Mapping[str, Any], key: str) -> str:
 
 def _metric(name: str, final: list[Any], extremes: Array) -> dict[str, Any]:
     """`extremes`: [run][min, max][cell]."""
-    goal = goal_of(name)
+    goal = told_goal(name)
     lows = [_folded(np.fmin, run[0]) for run in extremes]
     highs = [_folded(np.fmax, run[1]) for run in extremes]
     return {
@@ -88,7 +88,7 @@ def _metric(name: str, final: list[Any], extremes: Array) -> dict[str, Any]:
         "final": final,
         "min": lows,
         "max": highs,
-        "best": lows if goal == "min" else highs,
+        "best": {"min": lows, "max": highs, None: None}[goal],
         "goal": goal,
     }
 

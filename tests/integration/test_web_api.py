@@ -300,6 +300,10 @@ def test_a_picture_is_drawn_and_kept(server):
     answer = server.get("/api/v1/picture.png?run=odd&kind=none")
     assert answer.status == 400
     assert "none" in answer.json()["error"]
+    for asked in ("kind=gradients", "kind=curves&metrics=nobody", "kind=training&metrics=loss"):
+        answer = server.get(f"/api/v1/picture.png?run=odd&{asked}")
+        assert 400 <= answer.status < 500, asked
+        assert len(answer.json()["error"]) > 10, asked
 
 
 def test_two_studios_of_one_home_side_by_side(server, homes):

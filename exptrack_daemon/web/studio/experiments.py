@@ -126,10 +126,17 @@ class Experiments:
         return self._path(name) / "versions" / f"{version.id}.json"
 
     def versions(self, name: str) -> Sequence[Version]:
-        """All saves, the newest first; none of a name that was never saved."""
+        """All saves, the newest first; none of a name that was never saved.
+
+        Raises:
+            ConfigInvalid: the list of saves cannot be read.
+        """
         if not self._path(name).is_dir():
             return []
-        return list(reversed(self._history(name).list()))
+        try:
+            return list(reversed(self._history(name).list()))
+        except Misuse as error:
+            raise ConfigInvalid(str(error)) from error
 
     def load(self, name: str, version: str = "latest") -> dict[str, Any]:
         """The settings of a version.

@@ -103,7 +103,7 @@ def number(value: Any) -> str:
 def run_choices(reader: HomeReader) -> list[tuple[str, str]]:
     """Label and id of the newest runs."""
     views = reader.runs()[:MOST_RUNS]
-    return [(f"{v.facts.run.project} / {v.facts.run.name} · {v.status.name}", v.id) for v in views]
+    return [(f"{v.run.project} / {v.run.name} · {v.status.name}", v.id) for v in views]
 
 
 def find_run(reader: HomeReader, run_id: object) -> RunView | None:
@@ -115,8 +115,7 @@ def find_run(reader: HomeReader, run_id: object) -> RunView | None:
 
 def summary_rows(view: RunView) -> list[list[str]]:
     """What the run is and how far it got."""
-    facts = view.facts
-    run = facts.run
+    facts, run = view.facts, view.run
     lasted_s = max(0, facts.updated_ns - run.created_ns) / 1e9
     status = f"{view.status.name}: {view.status.detail}" if view.status.detail else view.status.name
     rows = {

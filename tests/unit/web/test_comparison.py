@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from exptrack_daemon.plots.names import told_goal
 from exptrack_daemon.store.reader import open_home
 from exptrack_daemon.web.charts import Charts
-from exptrack_daemon.web.comparison import compare, config_rows, goal_of, shared_names
+from exptrack_daemon.web.comparison import compare, config_rows, shared_names
 from exptrack_daemon.web.index import RunIndex
 from tests.support.homes import HomeBuilder, TurnedClock
 
@@ -30,6 +31,8 @@ def test_what_most_runs_logged_comes_first_and_texts_are_no_metrics():
 @pytest.mark.parametrize(
     ("name", "goal"),
     [
+        ("lr", None),
+        ("gradients/norm", None),
         ("train/loss", "min"),
         ("val/accuracy", "max"),
         ("Accuracy_loss", "min"),
@@ -39,7 +42,7 @@ def test_what_most_runs_logged_comes_first_and_texts_are_no_metrics():
     ],
 )
 def test_a_metrics_name_tells_what_is_best(name, goal):
-    assert goal_of(name) == goal
+    assert told_goal(name) == goal
 
 
 def test_final_and_best_values_of_each_run(home):
@@ -60,3 +63,13 @@ def test_final_and_best_values_of_each_run(home):
     assert metric["max"] == [3.0, 5.0, None]
     assert found["metrics_total"] == 1
     assert compare(Charts(), reader, runs[2:])["metrics"] == []
+
+
+def test_a_metric_whose_name_says_nothing_has_no_best_value(home):
+    run = HomeBuilder(home).run("b")
+    run.stream().log({"lr": 0.5}, 0)
+    run.close()
+    reader = open_home(home)
+    runs = RunIndex(reader.home, TurnedClock()).get(reader, ["b"])
+    (metric,) = compare(Charts(), reader, runs)["metrics"]
+    assert (metric["goal"], metric["best"], metric["max"]) == (None, None, [0.5])

@@ -112,3 +112,21 @@ def test_a_version_that_was_changed_by_hand_is_not_loaded(experiments):
         experiments.load("basic_experiment", version.id)
     with pytest.raises(ConfigInvalid, match="nothing is saved under"):
         experiments.load("other")
+
+
+def test_a_list_of_saves_that_cannot_be_read_is_said(experiments, home):
+    experiments.save(settings())
+    lines = home / "configs" / "basic_experiment" / "history.jsonl"
+    lines.unlink()
+    lines.mkdir()
+    with pytest.raises(ConfigInvalid, match=r"history.jsonl cannot be read"):
+        experiments.versions("basic_experiment")
+    assert experiments.names() == []
+
+
+@pytest.mark.parametrize("line", ["[1]", "3", '{"id": 3}', '{"id": "a", "time_ns": "x"}', "{"])
+def test_a_line_that_tells_of_no_save_is_passed_over(experiments, home, line):
+    version = experiments.save(settings())
+    path = home / "configs" / "basic_experiment" / "history.jsonl"
+    path.write_text(f"{line}\n{path.read_text()}")
+    assert list(experiments.versions("basic_experiment")) == [version]

@@ -88,6 +88,15 @@ def test_a_run_is_found_by_its_id_only(home):
     assert progress_of(reader, "missing") == Progress()
 
 
+def test_a_run_is_shown_under_the_name_it_has_now(home):
+    HomeBuilder(home).finished_run("abc", rows=1, name="n", project="p")
+    reader = open_home(home)
+    reader.annotate("abc", name="renamed", notes="why")
+    assert run_choices(reader) == [("p / renamed · finished", "abc")]
+    rows = dict(map(tuple, summary_rows(find_run(reader, "abc"))))
+    assert (rows["Run"], rows["Notes"]) == ("renamed", "why")
+
+
 def test_of_very_many_values_the_first_are_shown_and_the_rest_counted():
     assert value_rows({}) == [["nothing yet", ""]]
     rows = value_rows({f"m{at:03}": at for at in range(100)})
