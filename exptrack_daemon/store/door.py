@@ -126,7 +126,7 @@ class PointsDoor:
         window = Window(axis, lo, hi, width)
         return self._answer(
             run,
-            lambda parts: {name: cells_of_parts(parts, name, rank, role, window) for name in names},
+            lambda parts: cells_of_parts(parts, names, rank, role, window),
             lambda entries: {
                 name: cells_of(series, axis=axis, lo=lo, hi=hi, width=width)
                 for name, series in series_of(entries, names, rank=rank, system=system).items()

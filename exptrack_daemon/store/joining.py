@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from exptrack_daemon.store.columns import Points, SeriesKey, in_journal_order, without_sampler
-from exptrack_daemon.store.parts import DiskPart, Level, MemoryPart, Raw, Slice
+from exptrack_daemon.store.parts import DiskPart, Level, MemoryPart, Raw, Slice, Wanted
 from exptrack_daemon.store.pyramid import Grid
 from exptrack_daemon.store.series import Axis, Cells, Metric, Series, cells_of, empty
 
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 Part: TypeAlias = DiskPart | MemoryPart
+_END = np.iinfo(np.int64).max
 
 
 class Window(NamedTuple):
@@ -95,18 +96,24 @@ def series_of_parts(parts: Sequence[Part], name: str, rank: int, role: str) -> S
     return Series(name, rank, steps, times, values)
 
 
-def cells_of_parts(parts: Sequence[Part], name: str, rank: int, role: str, window: Window) -> Cells:
-    """The series on the grid of this width that covers the window."""
+def cells_of_parts(
+    parts: Sequence[Part], names: Sequence[str], rank: int, role: str, window: Window
+) -> dict[str, Cells]:
+    """The series, by name, on the grid of this width that covers the window. Each part is read once."""
     axis, lo, hi, width = window
     if width & (width - 1):
-        series = series_of_parts(parts, name, rank, role)
-        return cells_of(series, axis=axis, lo=lo, hi=hi, width=width)
+        return {
+            name: cells_of(
+                series_of_parts(parts, name, rank, role), axis=axis, lo=lo, hi=hi, width=width
+            )
+            for name in names
+        }
+    names = list(dict.fromkeys(names))
     shift = width.bit_length() - 1
-    first = lo >> shift
-    grid = Grid(first, (hi >> shift) - first + 1, shift)
-    for piece in _pieces(parts, name, rank, role):
-        _add(grid, piece, axis)
-    return grid.cells()
+    grid = Grid(lo >> shift, (hi >> shift) - (lo >> shift) + 1, shift, len(names))
+    for pieces in _by_part(parts, names, rank, role):
+        _add(grid, pieces, axis)
+    return {name: grid.cells(line) for line, name in enumerate(names)}
 
 
 def end_of_parts(parts: Sequence[Part]) -> int:
@@ -138,6 +145,22 @@ def _pieces(parts: Sequence[Part], name: str, rank: int, role: str) -> Iterator[
         yield from pieces_kept
 
 
+def _by_part(
+    parts: Sequence[Part], names: Sequence[str], rank: int, role: str
+) -> list[list[tuple[int, _Piece]]]:
+    """What counts of several series, with their numbers, in the order of the journal: by part and attempt.
+
+    A point of an earlier attempt that counts lies before all of a later one, so no tie is between the two.
+    """
+    order = {part: number for number, part in enumerate(parts)}
+    found: dict[tuple[int, int], list[tuple[int, _Piece]]] = {}
+    for line, name in enumerate(names):
+        for piece in _pieces(parts, name, rank, role):
+            at = (order[piece.part], piece.key.attempt)
+            found.setdefault(at, []).append((line, piece))
+    return [found[at] for at in sorted(found)]
+
+
 def _before(raw: Raw, piece: _Piece) -> Raw:
     """The points that count."""
     if piece.is_whole:
@@ -146,32 +169,60 @@ def _before(raw: Raw, piece: _Piece) -> Raw:
     return Raw(raw.steps[which], raw.times_ns[which], raw.values[which])
 
 
-def _add(grid: Grid, piece: _Piece, axis: Axis) -> None:
-    """Sum up what counts of one piece, from as few cells or points as show it."""
-    lo, hi = grid.first << grid.shift, ((grid.first + len(grid)) << grid.shift) - 1
-    place = piece.place
-    first, last = (
-        (place.first_step, place.last_step) if axis == "step" else (place.first_ns, place.last_ns)
+def _add(grid: Grid, pieces: Sequence[tuple[int, _Piece]], axis: Axis) -> None:
+    """Sum up what counts of one part's series, from as few cells or points as show them."""
+    by_cells: list[tuple[int, _Piece, Level]] = []
+    by_points: list[tuple[int, _Piece, Wanted]] = []
+    for line, piece in pieces:
+        place = piece.place
+        span = place[2:4] if axis == "step" else place[4:6]
+        if span[0] > grid.hi or span[1] < grid.lo:
+            continue
+        level = _widest(piece, axis, grid.shift)
+        if level is None:
+            by_points.append((line, piece, Wanted(piece.key, axis, grid.lo, grid.hi)))
+            continue
+        by_cells.append((line, piece, level))
+        if piece.until is not None and not piece.is_whole:
+            rest = Wanted(piece.key, axis, _border(piece.until, level), piece.until - 1)
+            by_points.append((line, piece, rest))
+    if by_cells:
+        _add_cells(grid, by_cells)
+    if by_points:
+        _add_points(grid, by_points, axis)
+
+
+def _border(until: int, level: Level) -> int:
+    """Where the cell begins in which points stop to count."""
+    return until >> level.shift << level.shift
+
+
+def _add_cells(grid: Grid, asked: Sequence[tuple[int, _Piece, Level]]) -> None:
+    part = asked[0][1].part
+    assert isinstance(part, DiskPart)
+    rows, counts = part.cells(
+        [(level, grid.lo >> level.shift, grid.hi >> level.shift) for _, _, level in asked]
     )
-    if first > hi or last < lo:
-        return
-    level = _widest(piece, axis, grid.shift)
-    if level is None:
-        raw = _before(piece.part.raw(piece.key, axis, lo, hi), piece)
-        grid.add_points(raw.steps, raw.times_ns, raw.values, axis)
-        return
-    assert isinstance(piece.part, DiskPart)
-    rows = piece.part.cells(level, lo >> level.shift, hi >> level.shift)
-    if piece.is_whole:
-        grid.add_cells(rows, level.shift)
-        return
-    assert piece.until is not None
-    border = piece.until >> level.shift  # the cell in which points stop to count
-    grid.add_cells(rows.take(rows.cell < border), level.shift)
-    rest = border << level.shift
-    raw = _before(piece.part.raw(piece.key, axis, rest, piece.until - 1), piece)
-    which = raw.steps >= rest
-    grid.add_points(raw.steps[which], raw.times_ns[which], raw.values[which], axis)
+    lines = np.repeat([line for line, _, _ in asked], counts)
+    shifts = np.repeat([level.shift for _, _, level in asked], counts)
+    ends = [
+        _END if piece.until is None or piece.is_whole else piece.until >> level.shift
+        for _, piece, level in asked
+    ]
+    if min(ends) < _END:
+        which = rows.cell < np.repeat(ends, counts)
+        rows, lines, shifts = rows.take(which), lines[which], shifts[which]
+    grid.add_cells(rows, shifts, lines)
+
+
+def _add_points(grid: Grid, asked: Sequence[tuple[int, _Piece, Wanted]], axis: Axis) -> None:
+    for at, found in asked[0][1].part.raws([wanted for _, _, wanted in asked]):
+        line, piece, wanted = asked[at]
+        raw = _before(found, piece)
+        if wanted.lo is not None and wanted.lo > grid.lo:  # cells say what was before
+            which = raw.steps >= wanted.lo
+            raw = Raw(raw.steps[which], raw.times_ns[which], raw.values[which])
+        grid.add_points(raw.steps, raw.times_ns, raw.values, axis, line)
 
 
 def _widest(piece: _Piece, axis: Axis, shift: int) -> Level | None:

@@ -13,10 +13,9 @@ JSON under `exptrack`. Pages carry checksums. Bytes are a function of the points
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -25,15 +24,17 @@ import pyarrow.parquet as pq
 
 from exptrack_daemon.store.columns import BIG, TEXT, Points, SeriesKey
 from exptrack_daemon.store.pyramid import CellRows, levels_of
+from exptrack_daemon.store.row_groups import FORMAT, META, PartUnusable, RowGroups, Span, reading
 from exptrack_daemon.store.series import Array, Axis
 
-FORMAT = 1
+__all__ = ["DiskPart", "Level", "MemoryPart", "PartName", "PartUnusable", "Raw", "Slice", "Wanted"]
+
 GROUP_ROWS = 1 << 16
 _CELL_GROUP_ROWS = 1 << 13
-_META = b"exptrack"
 _LABELS = ("role", "rank", "name", "attempt", "kind", "text")
 _DELTAS = ("step", "time", "ordinal")
-_AXES: Mapping[Axis, str] = {"step": "step", "time": "time"}
+_POINT = ("step", "time", "value")
+_AXES: tuple[Axis, ...] = ("step", "time")
 _SCHEMA = pa.schema(
     [
         ("role", pa.string()),
@@ -55,10 +56,6 @@ _CELL_SCHEMA = pa.schema(
         for field in fields(CellRows)
     ]
 )
-
-
-class PartUnusable(Exception):
-    """A part is damaged, or a newer exptrack wrote it."""
 
 
 class PartName(NamedTuple):
@@ -100,6 +97,15 @@ class Level(NamedTuple):
     first: int
     length: int
     shift: int
+
+
+class Wanted(NamedTuple):
+    """The points of a series from lo to hi, both included; None: all."""
+
+    key: SeriesKey
+    axis: Axis = "step"
+    lo: int | None = None
+    hi: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,16 +202,12 @@ def cells_bytes(points: Points, least: int) -> bytes:
     pieces: list[CellRows] = []
     levels: list[list[Any]] = []
     held = 0
-    for number, (key, place) in enumerate(slices_of(points).items()):
-        if not key.is_number or place.length < least:
-            continue
-        which = slice(place.first, place.first + place.length)
-        columns = points.steps[which], points.times_ns[which], points.values[which]
-        for axis in _AXES:
-            for shift, rows in levels_of(*columns, axis):
-                levels.append([number, axis, shift, held, len(rows)])
-                pieces.append(rows)
-                held += len(rows)
+    # those of one axis and level beside each other: a chart of many series is one short read
+    found = sorted(_levels_of_series(points, least), key=lambda level: level[:3])
+    for axis, _, number, shift, rows in found:
+        levels.append([number, axis, shift, held, len(rows)])
+        pieces.append(rows)
+        held += len(rows)
     columns_of = {
         field.name: np.concatenate(
             [
@@ -219,6 +221,21 @@ def cells_bytes(points: Points, least: int) -> bytes:
     deltas = tuple(name for name in columns_of if name not in _REAL_CELLS)
     meta = {"format": FORMAT, "levels": levels}
     return _parquet(pa.table(columns_of), meta, _CELL_GROUP_ROWS, deltas=deltas, reals=reals)
+
+
+_LevelOf: TypeAlias = tuple[Axis, int, int, int, CellRows]
+
+
+def _levels_of_series(points: Points, least: int) -> Iterator[_LevelOf]:
+    """Axis, how many levels are finer, the series' number, the power of the width, and the cells."""
+    for number, (key, place) in enumerate(slices_of(points).items()):
+        if not key.is_number or place.length < least:
+            continue
+        which = slice(place.first, place.first + place.length)
+        columns = points.steps[which], points.times_ns[which], points.values[which]
+        for axis in _AXES:
+            for finer, (shift, rows) in enumerate(levels_of(*columns, axis)):
+                yield axis, finer, number, shift, rows
 
 
 def _parquet(
@@ -244,7 +261,7 @@ def _parquet(
         store_schema=False,
         write_page_checksum=True,
     ) as writer:
-        writer.add_key_value_metadata({_META: msgspec.json.encode(meta)})
+        writer.add_key_value_metadata({META: msgspec.json.encode(meta)})
         writer.write_table(table, row_group_size=group_rows)
     return bytes(stream.getvalue())
 
@@ -261,20 +278,19 @@ class DiskPart:
         """
         self.name = name
         self.path = folder / name.file
-        self._cells_path = folder / name.cells_file
-        with _reading(self.path):
-            self._meta, about = _footer(self.path)
-            if (about["start"], about["end"]) != name[:2] or self._meta.num_rows != len(self):
+        self._rows = RowGroups(self.path)
+        with reading(self.path):
+            about = self._rows.about
+            if (about["start"], about["end"]) != name[:2] or len(self._rows) != len(self):
                 raise PartUnusable(f"{self.path.name} is not the part that it is called")
             self.slices = {SeriesKey(*row[:5]): Slice(*row[5:]) for row in about["series"]}
         self._by_name = _by_name(self.slices)
         self._levels: dict[tuple[SeriesKey, Axis], list[Level]] = {}
-        self._cells_meta: Any = None
         if name.level:
-            with _reading(self._cells_path):
-                self._cells_meta, about = _footer(self._cells_path)
-                keys = list(self.slices)
-                for number, axis, shift, first, count in about["levels"]:
+            self._cells = RowGroups(folder / name.cells_file)
+            keys = list(self.slices)
+            with reading(self._cells.path):
+                for number, axis, shift, first, count in self._cells.about["levels"]:
                     held = self._levels.setdefault((keys[number], axis), [])
                     held.append(Level(first, count, shift))
 
@@ -294,22 +310,30 @@ class DiskPart:
         """The widths at which there are cells of a series, finest first."""
         return self._levels.get((key, axis), ())
 
-    def raw(
-        self, key: SeriesKey, axis: Axis = "step", lo: int | None = None, hi: int | None = None
-    ) -> Raw:
-        """The points of a series; with bounds, at least those from lo to hi (both included)."""
+    def raw(self, key: SeriesKey) -> Raw:
+        """All points of a series."""
         place = self.slices[key]
-        column = _AXES[axis]
-        found = self._read(place.first, place.length, (column, lo, hi), ["step", "time", "value"])
-        steps, times, values = (found.column(name) for name in ("step", "time", "value"))
-        return Raw(steps.to_numpy(), times.cast(pa.int64()).to_numpy(), values.to_numpy())
+        table, (where,) = self._rows.read([Span(*place[:2])], _POINT)
+        return _raw_of(table.slice(where.start, where.stop - where.start))
 
-    def cells(self, level: Level, lo: int, hi: int) -> CellRows:
-        """Cells of a level, at least those whose numbers lie from lo to hi."""
-        with _reading(self._cells_path):
-            groups = _groups(self._cells_meta, level.first, level.length, ("cell", lo, hi))
-            table = _slice(self._cells_path, self._cells_meta, groups, level.first, level.length)
-        return CellRows(*(table.column(name).to_numpy() for name in _CELL_SCHEMA.names))
+    def raws(self, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Raw]]:
+        """At least what is wanted of each series, in pieces; with each, which of them it belongs to.
+
+        The pieces of a series come by step. The file is read once, and little of it is held at a time.
+        """
+        spans = [Span(*self.slices[key][:2], axis, lo, hi) for key, axis, lo, hi in wanted]
+        for table, found in self._rows.each(spans, _POINT):
+            raw = _raw_of(table)
+            for at, where in found:
+                yield at, Raw(raw.steps[where], raw.times_ns[where], raw.values[where])
+
+    def cells(self, wanted: Sequence[tuple[Level, int, int]]) -> tuple[CellRows, list[int]]:
+        """Cells of several levels, at least those whose numbers lie from lo to hi; and how many of each."""
+        spans = [Span(level.first, level.length, "cell", lo, hi) for level, lo, hi in wanted]
+        table, places = self._cells.read(spans)
+        rows = CellRows(*(table.column(name).to_numpy() for name in _CELL_SCHEMA.names))
+        which = [np.arange(place.start, place.stop) for place in places]
+        return rows.take(np.concatenate(which)), [len(one) for one in which]
 
     def points(self) -> Points:
         """All points, sorted; every checksum is checked.
@@ -317,7 +341,7 @@ class DiskPart:
         Raises:
             FileNotFoundError, PartUnusable: as for opening.
         """
-        table = self._read(0, len(self), ("step", None, None), list(_SCHEMA.names)[4:])
+        table, _ = self._rows.read([Span(0, len(self))], _SCHEMA.names[4:])
         kinds = table.column("kind").to_numpy()
         ordinals = table.column("ordinal").to_numpy()
         texts: dict[int, str] = {}
@@ -335,76 +359,10 @@ class DiskPart:
             *(ordinals, kinds, texts),
         )
 
-    def _read(
-        self, first: int, count: int, bounds: tuple[str, int | None, int | None], columns: list[str]
-    ) -> Any:
-        with _reading(self.path):
-            groups = _groups(self._meta, first, count, bounds)
-            return _slice(self.path, self._meta, groups, first, count, columns)
 
-
-def _footer(path: Path) -> tuple[Any, dict[str, Any]]:
-    meta = pq.read_metadata(path)
-    about = msgspec.json.decode((meta.metadata or {})[_META])
-    if about["format"] > FORMAT:
-        raise PartUnusable(f"{path.name} was written by a newer exptrack; update it")
-    return meta, about
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, pa.ArrowException) as error:
-        raise PartUnusable(f"{path.name} cannot be read: {error}") from error
-
-
-def _groups(
-    meta: Any, first: int, count: int, bounds: tuple[str, int | None, int | None]
-) -> list[tuple[int, int]]:
-    """The row groups (number, first row) that hold rows `first` to `first + count` within the bounds."""
-    column, lo, hi = bounds
-    at = meta.schema.names.index(column)
-    found: list[tuple[int, int]] = []
-    row = 0
-    for number in range(meta.num_row_groups):
-        if row >= first + count:
-            break
-        rows = meta.row_group(number).num_rows if number == meta.num_row_groups - 1 else None
-        here, row = row, row + (rows if rows is not None else meta.row_group(0).num_rows)
-        if row <= first:
-            continue
-        if lo is not None and hi is not None:
-            span = meta.row_group(number).column(at).statistics
-            if span is not None and (span.max_raw < lo or span.min_raw > hi):
-                continue
-        found.append((number, here))
-    return found
-
-
-def _slice(
-    path: Path,
-    meta: Any,
-    groups: Sequence[tuple[int, int]],
-    first: int,
-    count: int,
-    columns: list[str] | None = None,
-) -> Any:
-    """The rows `first` to `first + count` that lie in the groups, which need not follow each other."""
-    # without reading ahead in a thread: a chart of many runs is many short reads
-    with pq.ParquetFile(
-        path, metadata=meta, page_checksum_verification=True, pre_buffer=False
-    ) as file:
-        numbers = [number for number, _ in groups]
-        table = file.read_row_groups(numbers, columns=columns, use_threads=len(groups) > 8)
-    if not groups:
-        return table
-    before = max(0, first - groups[0][1])
-    number, row = groups[-1]
-    after = max(0, row + meta.row_group(number).num_rows - (first + count))
-    return table.slice(before, table.num_rows - before - after)
+def _raw_of(table: Any) -> Raw:
+    steps, times, values = (table.column(name) for name in _POINT)
+    return Raw(steps.to_numpy(), times.cast(pa.int64()).to_numpy(), values.to_numpy())
 
 
 class MemoryPart:
@@ -431,14 +389,17 @@ class MemoryPart:
         """None: what is in memory is summed up as it is."""
         return ()
 
-    def raw(
-        self, key: SeriesKey, axis: Axis = "step", lo: int | None = None, hi: int | None = None
-    ) -> Raw:
-        """The points of a series, whatever the bounds."""
+    def raw(self, key: SeriesKey) -> Raw:
+        """All points of a series."""
         place = self.slices[key]
         which = slice(place.first, place.first + place.length)
         points = self._points
         return Raw(points.steps[which], points.times_ns[which], points.values[which])
+
+    def raws(self, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Raw]]:
+        """All points of each series that is wanted."""
+        for at, one in enumerate(wanted):
+            yield at, self.raw(one.key)
 
     def points(self) -> Points:
         return self._points

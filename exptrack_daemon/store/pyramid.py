@@ -63,24 +63,28 @@ def rows_of_points(
 ) -> CellRows:
     """The cells of width 2**shift that points of one series fill; they come by step, then as logged."""
     x = steps if axis == "step" else times_ns
-    if np.any(np.diff(x) < 0):
+    if np.any(x[1:] < x[:-1]):
         order = np.argsort(x, kind="stable")
         x, steps, times_ns, values = x[order], steps[order], times_ns[order], values[order]
     if not len(x):
         return _none()
     cell = x >> shift
-    starts = np.flatnonzero(np.diff(cell, prepend=cell[0] - 1))
-    finite = np.isfinite(values)
-    good = np.where(finite, values, np.nan)
+    starts = _starts(cell)
     ends = np.append(starts[1:], len(x)) - 1
-    last = np.maximum.reduceat(np.where(finite, np.arange(len(x)), -1), starts)
+    finite = np.isfinite(values)
+    if finite.all():
+        last, good = ends, values
+        nan = pos_inf = neg_inf = np.zeros(len(starts), np.int64)
+    else:
+        last = np.maximum.reduceat(np.where(finite, np.arange(len(x)), -1), starts)
+        good = np.where(finite, values, np.nan)
+        nan, pos_inf, neg_inf = (
+            np.add.reduceat(is_odd(values).astype(np.int64), starts)
+            for is_odd in (np.isnan, np.isposinf, np.isneginf)
+        )
     is_there = last >= 0
     with np.errstate(over="ignore", invalid="ignore"):
         total = np.add.reduceat(np.where(finite, values, 0.0), starts)
-    nan, pos_inf, neg_inf = (
-        np.add.reduceat(is_odd(values).astype(np.int64), starts)
-        for is_odd in (np.isnan, np.isposinf, np.isneginf)
-    )
     return CellRows(
         cell[starts],
         ends - starts + 1,
@@ -99,12 +103,21 @@ def rows_of_points(
     )
 
 
+def _starts(cell: Array) -> Array:
+    """Where equal neighbours begin."""
+    return np.concatenate([[0], np.flatnonzero(cell[1:] != cell[:-1]) + 1])
+
+
 def coarser(rows: CellRows, shift: int) -> CellRows:
     """The same in cells that are 2**shift times as wide."""
-    if shift == 0 or not len(rows):
+    return rows if shift == 0 else _summed(rows, rows.cell >> shift)
+
+
+def _summed(rows: CellRows, cell: Array) -> CellRows:
+    """Neighbours that come to lie in one cell, as one."""
+    if not len(rows):
         return rows
-    cell = rows.cell >> shift
-    starts = np.flatnonzero(np.diff(cell, prepend=cell[0] - 1))
+    starts = _starts(cell)
     ends = np.append(starts[1:], len(cell)) - 1
     last = np.maximum.reduceat(np.where(rows.finite > 0, np.arange(len(cell)), -1), starts)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -152,32 +165,55 @@ def levels_of(
 
 
 class Grid:
-    """The cells of width 2**shift from `first` on, summed up from whatever holds parts of them."""
+    """Lines of cells of width 2**shift from `first` on, summed up from whatever holds parts of them."""
 
-    def __init__(self, first: int, cells: int, shift: int) -> None:
+    def __init__(self, first: int, cells: int, shift: int, lines: int = 1) -> None:
         self.first, self.shift = first, shift
-        self._count, self._nan, self._pos, self._neg = (np.zeros(cells, np.int64) for _ in range(4))
-        self._min, self._max, self._last = (np.full(cells, np.nan) for _ in range(3))
-        self._sum = np.zeros(cells)
+        self._cells = cells
+        slots = lines * cells
+        self._count, self._nan, self._pos, self._neg = (np.zeros(slots, np.int64) for _ in range(4))
+        self._min, self._max, self._last = (np.full(slots, np.nan) for _ in range(3))
+        self._sum = np.zeros(slots)
         least = np.iinfo(np.int64).min
-        self._last_at, self._end_at = (np.full((2, cells), least, np.int64) for _ in range(2))
-        self._end_ns = np.zeros(cells, np.int64)
+        self._last_at, self._end_at = (np.full((2, slots), least, np.int64) for _ in range(2))
+        self._end_ns = np.zeros(slots, np.int64)
 
     def __len__(self) -> int:
-        return len(self._count)
+        """Cells of a line."""
+        return self._cells
 
-    def add_points(self, steps: Array, times_ns: Array, values: Array, axis: Axis) -> None:
+    @property
+    def lo(self) -> int:
+        """Where the first cell begins."""
+        return self.first << self.shift
+
+    @property
+    def hi(self) -> int:
+        """Where the last cell ends; included."""
+        return ((self.first + self._cells) << self.shift) - 1
+
+    def add_points(
+        self, steps: Array, times_ns: Array, values: Array, axis: Axis, line: int = 0
+    ) -> None:
         """Points of one series, by step; those outside are passed over. What comes later, wins ties."""
-        self._fold(rows_of_points(steps, times_ns, values, axis, self.shift))
+        x = steps if axis == "step" else times_ns
+        if len(x) and (x[0] < self.lo or x[-1] > self.hi or axis == "time"):
+            which = (x >= self.lo) & (x <= self.hi)
+            if not which.all():
+                steps, times_ns, values = steps[which], times_ns[which], values[which]
+        rows = rows_of_points(steps, times_ns, values, axis, self.shift)
+        self._fold(rows, rows.cell - self.first + line * self._cells)
 
-    def add_cells(self, rows: CellRows, shift: int) -> None:
-        """Cells of a finer level, or of this width."""
-        self._fold(coarser(rows, self.shift - shift))
+    def add_cells(self, rows: CellRows, shifts: Array | int, lines: Array | int = 0) -> None:
+        """Cells of a finer level, or of this width; of several lines one after the other."""
+        cell = (rows.cell >> (self.shift - shifts)) - self.first
+        inside = (cell >= 0) & (cell < self._cells)
+        at = (cell + lines * self._cells)[inside]
+        rows = _summed(rows.take(inside), at)
+        self._fold(rows, at[_starts(at)] if len(at) else at)
 
-    def _fold(self, rows: CellRows) -> None:
-        inside = (rows.cell >= self.first) & (rows.cell < self.first + len(self))
-        rows = rows.take(inside)
-        at = rows.cell - self.first
+    def _fold(self, rows: CellRows, at: Array) -> None:
+        """Each cell at a place of its own."""
         self._count[at] += rows.count
         self._nan[at] += rows.nan
         self._pos[at] += rows.pos_inf
@@ -193,15 +229,16 @@ class Grid:
         self._end_ns[at[later]] = rows.end_ns[later]
         self._end_at[:, at[later]] = rows.end_x[later], rows.end_step[later]
 
-    def cells(self) -> Cells:
-        """As readers take them."""
-        finite = self._count - self._nan - self._pos - self._neg
+    def cells(self, line: int = 0) -> Cells:
+        """One line as readers take it."""
+        at = slice(line * self._cells, (line + 1) * self._cells)
+        finite = (self._count - self._nan - self._pos - self._neg)[at]
         mean = np.full(len(self), np.nan)
-        np.divide(self._sum, finite, out=mean, where=finite > 0)
-        width = 1 << self.shift
+        np.divide(self._sum[at], finite, out=mean, where=finite > 0)
+        odd = (self._nan[at], self._pos[at], self._neg[at])
         return Cells(
-            *(self.first * width, width, self._count, self._min, self._max, mean, self._last),
-            *(self._end_ns, self._nan, self._pos, self._neg),
+            *(self.lo, 1 << self.shift, self._count[at], self._min[at], self._max[at], mean),
+            *(self._last[at], self._end_ns[at], *odd),
         )
 
 

@@ -14,6 +14,7 @@ from exptrack_daemon.store.parts import (
     MemoryPart,
     PartName,
     PartUnusable,
+    Wanted,
     cells_bytes,
     part_bytes,
 )
@@ -53,22 +54,33 @@ def test_a_part_gives_back_what_was_put_in(tmp_path: Path) -> None:
 
 def test_a_narrow_window_reads_few_row_groups_and_misses_nothing(tmp_path: Path) -> None:
     part = put(tmp_path, made())
-    raw = part.raw(LOSS, "step", 100_000, 100_010)
-    assert len(raw.steps) <= 2 * parts.GROUP_ROWS, "its own group, and one that it shares"
-    assert set(range(100_000, 100_011)) <= set(raw.steps.tolist())
+    pieces = [raw for _, raw in part.raws([Wanted(LOSS, "step", 100_000, 100_010)])]
+    steps = np.concatenate([raw.steps for raw in pieces])
+    assert len(steps) <= 2 * parts.GROUP_ROWS, "its own group, and one that it shares"
+    assert set(range(100_000, 100_011)) <= set(steps.tolist())
     assert len(part.raw(LOSS).steps) == N
-    by_time = part.raw(ACC, "time", 5_000, 6_000)
-    assert {5_000, 6_000} <= set(by_time.times_ns.tolist())
-    assert len(part.raw(ACC, "step", 10**9, 10**9 + 1).steps) == 0
+    by_time = [raw for _, raw in part.raws([Wanted(ACC, "time", 5_000, 6_000)])]
+    assert {5_000, 6_000} <= set(np.concatenate([raw.times_ns for raw in by_time]).tolist())
+    assert list(part.raws([Wanted(ACC, "step", 10**9, 10**9 + 1)])) == []
 
 
-def test_cells_of_a_level_can_be_read_in_part(tmp_path: Path) -> None:
+def test_many_series_are_read_at_once_each_in_pieces_by_step(tmp_path: Path) -> None:
+    points = made()
+    for part in (put(tmp_path, points), MemoryPart(points)):
+        found: dict[int, list[np.ndarray]] = {0: [], 1: []}
+        for at, raw in part.raws([Wanted(LOSS), Wanted(ACC)]):
+            found[at].append(raw.values)
+        for at, key in enumerate((LOSS, ACC)):
+            np.testing.assert_array_equal(np.concatenate(found[at]), part.raw(key).values)
+
+
+def test_cells_of_several_levels_can_be_read_at_once_and_in_part(tmp_path: Path) -> None:
     part = put(tmp_path, made())
-    finest = part.levels(LOSS, "step")[0]
-    whole = part.cells(finest, 0, N)
-    assert int(whole.count.sum()) == N
-    piece = part.cells(finest, 10, 11)
-    assert {10, 11} <= set(piece.cell.tolist())
+    finest, of_acc = part.levels(LOSS, "step")[0], part.levels(ACC, "time")[0]
+    whole, counts = part.cells([(of_acc, 0, N * 1000), (finest, 0, N), (finest, 10, 11)])
+    first, second, _ = np.split(whole.count, np.cumsum(counts)[:-1])
+    assert (first.sum(), second.sum()) == (N, N)
+    assert {10, 11} <= set(whole.cell[-counts[2] :].tolist())
 
 
 def test_anybody_can_read_the_files(tmp_path: Path) -> None:
@@ -109,10 +121,8 @@ def test_a_part_of_a_newer_exptrack_and_one_under_another_name_are_refused(
     with pytest.raises(PartUnusable, match="not the part"):
         DiskPart(tmp_path, other)
     monkeypatch.setattr(parts, "FORMAT", 2)
-    newer = put(tmp_path, made(10), level=0)
-    monkeypatch.setattr(parts, "FORMAT", 1)
     with pytest.raises(PartUnusable, match="newer exptrack"):
-        DiskPart(tmp_path, newer.name)
+        put(tmp_path, made(10), level=0)
 
 
 def test_a_part_of_texts_alone_has_no_cells(tmp_path: Path) -> None:
