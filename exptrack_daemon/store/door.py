@@ -54,6 +54,14 @@ class PointsDoor:
         self.home = home
         self.notices: list[str] = []
         self._files = files or OsFiles()
+        self._first: PointsDoor | None = None
+
+    def share_series(self, first: PointsDoor) -> None:
+        """Answer from what another reader of the same home keeps of series, and add to its notices.
+
+        To be called before the first question. Both may be asked at the same time.
+        """
+        self._first, self.notices = first, first.notices
 
     def points(self, run: str | HasId, *, system: bool = False) -> Iterator[Point]:
         """Every value of the run exactly once, in journal order; with `system` also the sampler's."""
@@ -78,7 +86,7 @@ class PointsDoor:
         """
         from exptrack_daemon.store.joining import end_of_parts, points_after, without_sampler
 
-        held = self._series.run(_id(run))
+        held = self.series_cache.run(_id(run))
         reached, end = 0, held.ask(end_of_parts)
         while reached < end:  # part by part: a long run is never in memory whole
             reached, points = held.ask(functools.partial(points_after, since=reached, until=end))
@@ -177,7 +185,7 @@ class PointsDoor:
 
     def parts(self, run_id: str) -> list[Part]:
         """A run's points as they stand now, part by part; the last ones are in memory."""
-        return self._series.run(run_id).ask(list)
+        return self.series_cache.run(run_id).ask(list)
 
     def cursor(self, run_id: str, sink: str) -> Cursor | None:
         """A sink's cursor as it stands; None when it cannot be read."""
@@ -190,7 +198,9 @@ class PointsDoor:
         return cursor if cursor.version <= CURSOR_VERSION else None
 
     @functools.cached_property
-    def _series(self) -> SeriesCache:
+    def series_cache(self) -> SeriesCache:
+        if self._first is not None:
+            return self._first.series_cache
         from exptrack_daemon.store.series_cache import RunSeries, SeriesCache
 
         return SeriesCache(
@@ -207,7 +217,7 @@ class PointsDoor:
         from exptrack_daemon.store.live import TailTooLong
 
         try:
-            return self._series.run(_id(run)).ask(ask)
+            return self.series_cache.run(_id(run)).ask(ask)
         except TailTooLong:
             return scan(self._entries(run))
 

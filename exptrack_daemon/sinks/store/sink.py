@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -67,6 +68,11 @@ class StoreSink:
             self._waiting.extend(self._gathering.take(entry))
             self._write_waiting()
         self._end = batch.end
+        if self._manifest.parts and not len(self._gathering):
+            # nothing up to here is to be read again: a finished run has no tail
+            parts, chunk_points = self._manifest.parts, self._manifest.chunk_points
+            here = self._snapshot(batch.end)
+            self._manifest = replace(here, parts=parts, chunk_points=chunk_points)
 
     def settled(self) -> Settled | None:
         if not self._is_tidy:

@@ -146,6 +146,25 @@ def test_nothing_that_no_manifest_names_stays(tmp_path: Path) -> None:
     assert len(part_files(tmp_path, "r")) == sum(1 + (level > 0) for _, _, level in parts)
 
 
+def test_nothing_of_a_finished_run_is_read_from_its_journal_again(tmp_path: Path) -> None:
+    run = logged(tmp_path)
+    state = deliver(tmp_path, "r").cursor.state
+    assert state is not None
+    assert state["position"] == state["end"]
+    expected = seen(tmp_path)
+    again = run.stream()  # resumed: from there on
+    again.log({"loss": 5.0}, 3)
+    deliver(tmp_path, "r")
+    again.log({"loss": 6.0}, 4)
+    reader = open_home(tmp_path)
+    assert reader.series("r", ["loss"])["loss"].values.tolist()[-2:] == [5.0, 6.0]
+    assert len(seen(tmp_path)[1]) == len(expected[1]) + 2  # type: ignore[arg-type]
+    again.close()
+    run.close()
+    deliver(tmp_path, "r")
+    assert len(seen(tmp_path)[1]) == len(expected[1]) + 2  # type: ignore[arg-type]
+
+
 def test_a_replay_begins_anew_and_ends_the_same(tmp_path: Path) -> None:
     logged(tmp_path).close()
     deliver(tmp_path, "r")

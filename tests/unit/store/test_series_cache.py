@@ -111,7 +111,7 @@ def test_runs_not_asked_about_for_long_are_let_go_of(
     reader = open_home(tmp_path)
     for name in ("a", "b", "c"):
         assert len(reader.series(name, ["loss"])["loss"]) == 3
-    assert list(reader._series._runs) == ["b", "c"]
+    assert list(reader.series_cache._runs) == ["b", "c"]
 
 
 def test_several_threads_may_ask(run: RunBuilder, tmp_path: Path) -> None:
