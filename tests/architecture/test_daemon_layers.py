@@ -26,7 +26,7 @@ LAYERS = [
     {"sinks"},
     {"store"},
     {"journal"},
-    {"live", "lifeline", "locks", "sockets", "keys", "telemetry"},
+    {"live", "lifeline", "stopping", "locks", "sockets", "keys", "telemetry"},
     {"home", "files"},
     {"clock", "errors"},
 ]
@@ -66,6 +66,7 @@ TESTED = [
     "exptrack_daemon/sinks",
     "exptrack_daemon/sinks/tensorboard",
     "exptrack_daemon/sinks/wandb",
+    "exptrack_daemon/sinks/mlflow",
     "exptrack_daemon/sampler",
     "exptrack_daemon/intake",
     "exptrack_daemon/delivery",

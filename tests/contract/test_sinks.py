@@ -20,7 +20,7 @@ from exptrack_proto.records import Hparams, Summary, TextItem
 from tests.support.clocks import FakeClock
 from tests.support.homes import HomeBuilder
 
-LOCAL = ["catalog", "memory", "store", "tensorboard"]
+LOCAL = ["catalog", "memory", "mlflow", "store", "tensorboard"]
 
 
 @pytest.fixture
@@ -58,6 +58,11 @@ def batches(home):
 def opened(request, home, batches):
     """Opens the sink, as a worker does; with a state: again."""
     where = Home(home)
+    if request.param == "mlflow":
+        pytest.importorskip("mlflow")
+        from tests.support import mlflow_places
+
+        mlflow_places.prepare(home)
     context = SinkContext(where, where.run("r1"), {}, FakeClock(), lambda _pid: None)
     open_sink = find_sink(request.param)
     return lambda saved=None: open_sink(batches[0].run, context, saved)
