@@ -7,22 +7,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exptrack_daemon.store.columns import Points
-from exptrack_daemon.store.reader import HomeReader, open_home
-from exptrack_daemon.store.scanning import metrics_of, series_of
-from exptrack_daemon.store.series import Cells, cells_of
+from exptrack_daemon.store.reader import open_home
 from exptrack_proto.records import Row
 from tests.support.clocks import FakeClock
 from tests.support.deliveries import drive
 from tests.support.homes import START_NS, HomeBuilder, RunBuilder
+from tests.support.store_answers import Window, check_answers
 from tests.support.stores import SMALL, deliver, part_files, store_lane
 
 NAMES = ("loss", "acc", "näme")
+WINDOWS: list[Window] = [
+    *(("step", 0, 900, width) for width in (1, 64, 256)),
+    *(("step", 130, 500, width) for width in (128, 1024)),
+    *(("time", START_NS, START_NS + 3000, width) for width in (64, 512)),
+]
 nan, inf = float("nan"), float("inf")
 values = st.one_of(
     st.floats(-1e6, 1e6),
@@ -67,50 +69,6 @@ class _Life:
                 stream.rows(*(Row(step, START_NS + ns, found) for step, ns, found in what))
 
 
-def check_all(reader: HomeReader) -> None:
-    """The reader's answers are those of the whole journal, read naively."""
-    entries = list(reader._entries("r"))
-    assert reader.notices == []
-    assert reader.metrics("r") == metrics_of(entries)
-    for rank in (0, 1):
-        for system in (False, True):
-            expected = series_of(entries, NAMES, rank=rank, system=system)
-            found = reader.series("r", NAMES, rank=rank, system=system)
-            for name in NAMES:
-                for column in ("steps", "times_ns", "values"):
-                    np.testing.assert_array_equal(
-                        getattr(found[name], column), getattr(expected[name], column)
-                    )
-            for axis, lo, hi, widths in (
-                ("step", 0, 900, (1, 64, 256)),
-                ("step", 130, 500, (128, 1024)),
-                ("time", START_NS, START_NS + 3000, (64, 512)),
-            ):
-                for width in widths:
-                    window: dict[str, Any] = {"axis": axis, "lo": lo, "hi": hi, "width": width}
-                    cells = reader.cells("r", NAMES, rank=rank, system=system, **window)
-                    for name in NAMES:
-                        assert_same(cells[name], cells_of(expected[name], **window))
-    for system in (False, True):
-        columns = [c for chunk in reader.columns("r", system=system) for c in as_tuples(chunk)]
-        assert repr(columns) == repr([tuple(p) for p in reader.points("r", system=system)])
-
-
-def assert_same(found: Cells, expected: Cells) -> None:
-    assert (found.x0, found.width) == (expected.x0, expected.width)
-    for column in ("count", "min", "max", "last", "last_ns", "nan", "pos_inf", "neg_inf"):
-        np.testing.assert_array_equal(getattr(found, column), getattr(expected, column), column)
-    np.testing.assert_allclose(found.mean, expected.mean, rtol=1e-9, atol=1e-6)
-
-
-def as_tuples(points: Points) -> list[tuple[Any, ...]]:
-    keys = [points.keys[number] for number in points.series]
-    return [
-        (key.name, int(points.steps[at]), int(points.times_ns[at]), points.scalar(at), key.rank)
-        for at, key in enumerate(keys)
-    ]
-
-
 @pytest.mark.timeout(120)
 @settings(max_examples=60, deadline=None)
 @given(st.lists(acts, max_size=14))
@@ -121,9 +79,9 @@ def test_readers_see_the_journal_whatever_was_delivered(life: list[tuple[Any, An
         for act in life:
             played.play(act)
             if act[0] == "deliver":
-                check_all(reader)
-        check_all(reader)
-        check_all(open_home(folder))
+                check_answers(reader, NAMES, WINDOWS)
+        check_answers(reader, NAMES, WINDOWS)
+        check_answers(open_home(folder), NAMES, WINDOWS)
         played.run.close()
 
 

@@ -32,6 +32,39 @@ class _Unsynced(OsAppendFile):
         pass
 
 
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class KilledFiles(UnsyncedFiles):
+    """The real file system, until so many calls that change something were made."""
+
+    def __init__(self, calls: int) -> None:
+        self.left = calls
+
+    def _call(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def open_append(self, path: Path) -> AppendFile:
+        self._call()
+        return super().open_append(path)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._call()
+        super().rename(source, target)
+        self._call()
+
+    def remove(self, path: Path) -> None:
+        self._call()
+        super().remove(path)
+
+    def sync_directory(self, path: Path) -> None:
+        self._call()
+        super().sync_directory(path)
+
+
 def store_lane(
     home: Path,
     run_id: str,

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from exptrack_daemon.errors import ConfigInvalid, SinkBroken
-from exptrack_daemon.files import AppendFile
 from exptrack_daemon.home import Home
 from exptrack_daemon.journal.entries import RunInfo
 from exptrack_daemon.sinks.base import SinkContext
@@ -20,42 +19,9 @@ from tests.support.clocks import FakeClock
 from tests.support.deliveries import drive
 from tests.support.faulty_files import FaultyFiles
 from tests.support.homes import HomeBuilder, RunBuilder
-from tests.support.stores import UnsyncedFiles, deliver, part_files, store_lane
+from tests.support.stores import Killed, KilledFiles, deliver, part_files, store_lane
 
 RUN = RunInfo("r", "p", "r", 1)
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class KilledFiles(UnsyncedFiles):
-    """The real file system, until so many calls that change something were made."""
-
-    def __init__(self, calls: int) -> None:
-        self.left = calls
-
-    def _call(self) -> None:
-        self.left -= 1
-        if self.left < 0:
-            raise Killed
-
-    def open_append(self, path: Path) -> AppendFile:
-        self._call()
-        return super().open_append(path)
-
-    def rename(self, source: Path, target: Path) -> None:
-        self._call()
-        super().rename(source, target)
-        self._call()
-
-    def remove(self, path: Path) -> None:
-        self._call()
-        super().remove(path)
-
-    def sync_directory(self, path: Path) -> None:
-        self._call()
-        super().sync_directory(path)
 
 
 def logged(home: Path, rows: int = 24) -> RunBuilder:
