@@ -10,7 +10,7 @@ import time
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from exptrack_agent import courier, notices
 from exptrack_agent.blackbox import BlackBox, Places, make_private_folder
@@ -18,6 +18,7 @@ from exptrack_agent.courier import courier_for
 from exptrack_agent.errors import Misuse, RunNotFound
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.notices import say_once
+from exptrack_agent.redact import Redactor
 from exptrack_agent.run import Opening, Run, exit_code_of
 from exptrack_agent.settings import (
     BoxLimits,
@@ -37,9 +38,6 @@ from exptrack_agent.values import clean_text, cut_text, shown
 from exptrack_agent.version import __version__
 from exptrack_proto.frame import RUN_ID
 from exptrack_proto.limits import KIB, MAX_NAME_CHARS, STREAM_ID_BYTES
-
-if TYPE_CHECKING:
-    from exptrack_agent.redact import Redactor
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _EXIT_FLUSH_S = 2.0
@@ -198,8 +196,6 @@ def _redactor(redact: bool | Iterable[str] | None) -> Redactor | None:
     wanted = redact_of(redact if redact is None or isinstance(redact, bool) else tuple(redact))
     if wanted is False:
         return None
-    from exptrack_agent.redact import Redactor  # here, since its patterns take time to compile
-
     return Redactor(() if wanted is True else wanted)
 
 

@@ -8,6 +8,7 @@ HOME/
   annotations.sqlite                                  what people wrote about runs afterwards: a truth too
   trash/                                              runs that were removed, until the trash is emptied
   runs/RUN_ID/journal/NNNNNNNN.seg                    the truth
+  runs/RUN_ID/stop                                    somebody asked it to stop, and why
   runs/RUN_ID/sinks/SINK.json                         that sink's cursor and state
   runs/RUN_ID/sinks/SINK.dead/                        its dead letters
   runs/RUN_ID/{series,media,wandb}/                   what sinks keep
@@ -87,6 +88,10 @@ class Home:
 
     def run(self, run_id: str) -> Path:
         return self.runs / run_id
+
+    def stop_request(self, run_id: str) -> Path:
+        """Stands while somebody wants this run to stop."""
+        return self.runs / run_id / "stop"
 
     def journal(self, run_id: str) -> Path:
         return self.runs / run_id / "journal"

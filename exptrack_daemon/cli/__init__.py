@@ -15,6 +15,7 @@ from exptrack_daemon.cli import (
     plotting,
     removing,
     rerun,
+    stopping,
     studio,
     top,
     verifying,
@@ -41,6 +42,7 @@ __all__ = [
     "plotting",
     "removing",
     "rerun",
+    "stopping",
     "studio",
     "top",
     "verifying",
@@ -49,7 +51,7 @@ __all__ = [
 
 _ORDER = (
     *("runs", "show", "tail", "top", "export", "plot", "compare", "tensorboard", "ui"),
-    *("tag", "note", "rm", "trash", "restore", "gc"),
+    *("stop", "tag", "note", "rm", "trash", "restore", "gc"),
     *("verify", "replay", "recover", "doctor", "rerun", "demo"),
 )
 app.registered_commands.sort(key=lambda command: _ORDER.index(_name(command)))

@@ -136,9 +136,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 @verb(app, examples=["exptrack demo", "exptrack demo --home /tmp/try-exptrack"])
 def demo(home: HomeOption = None) -> None:
-    """Train a small model and see it everywhere; on a terminal the studio is open at the end.
+    """Train a small model and see it everywhere.
 
-    Ctrl-C leaves it.
+    On a terminal the studio is open at the end; Ctrl-C leaves it.
     """
     try:
         from exptrack_daemon import demo as demo_part

@@ -28,6 +28,7 @@ from exptrack_daemon.keys import allowed, own_keys
 from exptrack_daemon.lifeline import Lifeline
 from exptrack_daemon.live import LiveStreams
 from exptrack_daemon.sockets import ZapDoor, bind_private, listen_with_keys
+from exptrack_daemon.stopping import stop_reason
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
 
@@ -38,6 +39,7 @@ _MOST_AT_ONCE = 64
 _PAUSE_ON_TROUBLE_S = 0.5
 _IDLE_S = 0.1
 _LAST_FRAMES_S = 1.0
+_ASKED_TO_STOP_EVERY_S = 1.0
 _RECOVER_AGAIN_S = 5.0
 _RECOVER_AGAIN_AT_MOST_S = 600.0
 
@@ -59,7 +61,7 @@ class IntakeServer:
         self._identities: dict[bytes, bytes] = {}
         self._dirty_since: float | None = None
         self._paused_until = float("-inf")
-        self._recover_at = float("-inf")
+        self._recover_at = self._pass_stops_at = float("-inf")
         self._remains: deque[Remains] = deque()
         self._recovering: Iterator[Recovered] | None = None
         self._recovered = Recovered()
@@ -110,6 +112,7 @@ class IntakeServer:
             if self._is_commit_due(self._clock.monotonic_s()):
                 self._commit()
             self._answer()
+            self._pass_stops_on(self._clock.monotonic_s())
             self._recover_some(self._clock.monotonic_s())
             lifeline.beat(self.facts)
         self._take_the_last()
@@ -247,6 +250,20 @@ class IntakeServer:
             if self.desk.is_closed(run_id, stream):
                 del self._identities[stream]  # should it ask again, it says who it is
         self.desk.to_answer.clear()
+
+    def _pass_stops_on(self, now: float) -> None:
+        """Tell trainers that somebody wants them to stop; again each second, since a message may be lost."""
+        if now < self._pass_stops_at:
+            return
+        self._pass_stops_at = now + _ASKED_TO_STOP_EVERY_S
+        for live in self.desk.live.all():
+            stream = bytes.fromhex(live.stream)
+            identity = self._identities.get(stream)
+            if identity is None:
+                continue
+            reason = stop_reason(self._config.home, live.run_id, live.opened_ns)
+            if reason:
+                self._send(identity, Stop(stream, reason))
 
     def _send(self, identity: bytes, message: Ack | Stop) -> None:
         try:
