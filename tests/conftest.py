@@ -7,8 +7,10 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from exptrack_agent import notices
 from exptrack_daemon.home import Home
@@ -17,6 +19,20 @@ from tests.support.processes import Daemon
 with contextlib.suppress(ValueError):  # a worker that does not run tests on its main thread
     # A job in the background ignores Ctrl-C, and so would every process that a test starts and interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _ByPlace(LoadScopeScheduling):
+    """One worker for all pages, one for all tabs, so that homes, servers and browsers are made once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if not nodeid.startswith("tests/browser/"):
+            return nodeid
+        return "tabs" if "test_studio_tabs" in nodeid else "pages"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByPlace | None:
+    """For `pytest -n`; other ways to spread tests are left alone."""
+    return _ByPlace(config, log) if config.getoption("dist") in ("load", "worksteal") else None
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from exptrack_daemon import supervisor
 from tests.browser.homes import add_media, empty_home, hostile_home, many_metrics, many_runs, vision
 from tests.browser.studio import Studio
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+PATIENT_MS = 45_000
+"""Nothing here is about speed, and other tests run on the same two cores."""
 _ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-background-networking"]
 
 
@@ -27,7 +30,7 @@ def browser() -> Iterator[Browser]:
     if found is None:
         pytest.skip("no Chromium here: `make browser`, or apt-get install chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    playwright.expect.set_options(timeout=20_000)  # other tests may run on the same two cores
+    playwright.expect.set_options(timeout=PATIENT_MS)
     with playwright.sync_playwright() as driver:
         launched = driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
         yield launched
@@ -45,26 +48,28 @@ class Window:
         self.allowed: set[str] = set()
         """Beginnings of console messages that the test itself causes."""
 
-    def open(self, studio: Studio, route: str, *, width: int = 1280, theme: str = "light") -> Page:
-        """A fresh browser profile, signed in, at the route."""
+    def open(
+        self, studio: Studio, route: str, *, width: int = 1280, bypass_csp: bool = False
+    ) -> Page:
+        """A fresh browser profile, signed in, at the route (or at a path of the server)."""
         context = self._browser.new_context(
             viewport={"width": width, "height": 800},
-            color_scheme="dark" if theme == "dark" else "light",
+            bypass_csp=bypass_csp,
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENT_MS)
         self._contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: self.said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: self.said.append(f"fault: {error}"))
         page.on("request", lambda request: self.requests.append(request.url))
-        page.goto(studio.start)
-        page.goto(f"{studio.address}/#{route}")
+        context.request.get(studio.start)  # signs in, without drawing a page for it
+        page.goto(studio.address + (route if route.startswith("/ui") else f"/#{route}"))
         return page
 
     def close(self) -> None:
-        """Close all, then look at what was seen."""
-        for context in self._contexts:
-            context.close()
+        """Close all pages: they ask for nothing any more."""
+        while self._contexts:
+            self._contexts.pop().close()
 
 
 @pytest.fixture
@@ -77,6 +82,15 @@ def window(browser: Browser) -> Iterator[Window]:
     assert odd == []
     away = [url for url in window.requests if not url.startswith(("http://127.0.0.1:", "blob:"))]
     assert away == []
+
+
+@pytest.fixture
+def own(home: Path, window: Window) -> Iterator[Studio]:
+    """A studio over `home`, for the test to begin; its pages are closed before it ends."""
+    studio = Studio(home)
+    yield studio
+    window.close()
+    studio.end()
 
 
 @pytest.fixture
@@ -102,6 +116,7 @@ def _served(
     studio.begin()
     yield studio
     studio.end()
+    supervisor.stop(home)
 
 
 @pytest.fixture(scope="session")
@@ -129,10 +144,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture(scope="session")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """5,000 runs, and one of 3,000 metrics."""
+    """1,200 runs, and one of 3,000 metrics."""
 
     def build(home: Path) -> None:
-        many_runs(home, 5000)
+        many_runs(home, 1200)
         many_metrics(home, 3000)
 
     yield from _served(tmp_path_factory, "crowded", build)

@@ -233,6 +233,12 @@ class GrowingRun:
             )
         self.step += rows
 
+    def say(self, text: str) -> None:
+        """Log a text called `said` at the step that it has reached."""
+        with unsynced():
+            at = START_NS + self.step * SECOND_NS
+            self._stream.put(TextItem(time_ns=at, name="said", step=self.step, text=text))
+
     def end(self) -> None:
         """Finish it."""
         with unsynced():

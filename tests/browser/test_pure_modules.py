@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.browser.studio import Studio
 
 pytest.importorskip("playwright.sync_api")
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +137,33 @@ def test_epochs_between_logged_ones_are_spread(page: Page) -> None:
     )
     assert placed["missing"] == []
     assert placed["lines"] == [[1.0, 2.0, 3.0, 4.0, 5.0]]
+
+
+def test_a_single_value_has_no_deviation(page: Page) -> None:
+    assert call(page, "seeds", "spread", [2.0, None, "NaN"]) == {
+        "mean": 2,
+        "deviation": None,
+        "count": 1,
+    }
+    assert call(page, "seeds", "spread", [1.0, 3.0])["deviation"] == pytest.approx(2**0.5)
+    assert call(page, "seeds", "spread", []) is None
+
+
+def test_the_best_is_what_the_name_says_or_the_reader_chose(page: Page) -> None:
+    found = page.evaluate(
+        """async () => {
+          const { formatWays, parseWays, wayOf, winnerOf } = await import("/static/js/pure/better.js");
+          const chosen = parseWays("-lr|+a/b-c|0loss|x|");
+          return [
+            formatWays(chosen), wayOf("lr", null, chosen), wayOf("loss", "min", chosen),
+            wayOf("acc", "max", chosen), wayOf("norm", null, chosen),
+            winnerOf([3, "NaN", 1], -1), winnerOf([3, null, 1], 1), winnerOf([3], 1), winnerOf([3, 1], 0),
+          ];
+        }"""
+    )
+    assert found == ["-lr|+a/b-c|0loss", -1, 0, 1, 0, 2, 0, -1, -1]
+
+
+def test_looking_for_media_takes_a_twentieth_of_the_time(page: Page) -> None:
+    assert call(page, "polling", "nextMediaMs", 10) == 3000
+    assert call(page, "polling", "nextMediaMs", 1000) == 20_000

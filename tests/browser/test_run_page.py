@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from tests.browser.studio import Studio
 
 sync = pytest.importorskip("playwright.sync_api")
 expect = sync.expect
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
 
 def test_lost_rows_are_told_with_number_and_reason(
@@ -70,18 +71,24 @@ def test_the_comparison_shows_differences_and_seeds(
     expect(page.get_by_text("2 other settings the same.")).to_be_visible()
     seeds = page.get_by_role("region", name="Over seeds").last
     expect(seeds.locator("thead")).to_contain_text("3 seeds")
-    expect(seeds.locator("tbody")).to_contain_text("±")
+    expect(seeds.locator("tbody td").first).to_contain_text("±")
+    expect(seeds.locator("tbody td").nth(1)).to_contain_text("(n = 1)")
     values = page.get_by_role("region", name="Final and best values").last
     expect(values.locator("td.winner")).to_have_count(3)
     picture(page, "studio-compare")
+    page.get_by_label("lr: neither less nor more is better").click()
+    expect(page.get_by_label("lr: less is better")).to_be_focused()
+    expect(page).to_have_url(re.compile("better=-lr"))
+    expect(values.locator("tr", has_text="lr").locator(".best")).to_have_count(4)
     page.get_by_role("heading", name="Curves").scroll_into_view_if_needed()
     expect(page.locator("section.card canvas").first).to_be_visible()
 
 
-def test_one_run_is_nothing_to_compare(studio: Studio, window: Window) -> None:
-    page = window.open(studio, "/compare?runs=run00")
-    expect(page.get_by_text("One run is nothing to compare")).to_be_visible()
-    page.get_by_role("button", name="Choose runs").click()
+def test_one_run_is_compared_with_those_that_are_chosen(studio: Studio, window: Window) -> None:
+    page = window.open(studio, "/run/run00")
+    page.get_by_role("link", name="Compare with").click()
+    expect(page.get_by_role("heading", name="Compare resnet-lr0-seed0 with")).to_be_visible()
+    expect(page.get_by_role("button", name="Compare these")).to_be_disabled()
     page.get_by_label("resnet-lr1-seed0").check()
     page.get_by_role("button", name="Compare these").click()
     expect(page.get_by_role("region", name="Config differences").last).to_be_visible()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,14 +15,12 @@ from tests.browser.studio import Studio
 from tests.support.homes import HomeBuilder
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 sync = pytest.importorskip("playwright.sync_api")
 pytest.importorskip("gradio")
 expect = sync.expect
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-SLOW_MS = 45_000
-"""Gradio, torch and TensorBoard are loaded beside other tests."""
 ATTACK = '<img src=x onerror="document.title=1">[a](javascript:b)'
 SCRIPTS = """
 [[script]]
@@ -45,33 +42,49 @@ print("all steps are logged")
 """
 
 
-@pytest.fixture(autouse=True)
-def _patient() -> Iterator[None]:
-    """Nothing here is about speed, and two cores may be shared by many."""
-    expect.set_options(timeout=SLOW_MS)
-    yield
-    expect.set_options(timeout=5_000)
+class Tabs(Studio):
+    """A studio that was looked at before its home had a run and two scripts that may be launched."""
+
+    unused: dict[str, str]
+    """What the tabs said of a home without runs, by tab."""
 
 
 @pytest.fixture(scope="module")
-def tabs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """A studio with one run, whose texts are an attack, and two scripts that may be launched."""
+def tabs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabs]:
+    """One server for all tests: Gradio and torch are loaded once."""
     home = tmp_path_factory.mktemp("tabs") / "home"
     home.mkdir(mode=0o700)
-    HomeBuilder(home).finished_run("run1", rows=40, name=ATTACK, project=ATTACK, notes=ATTACK)
-    (home / "launch.toml").write_text(SCRIPTS)
-    (home / "counts.py").write_text(COUNTS)
-    studio = Studio(home)
+    studio = Tabs(home)
     studio.begin()
-    yield studio
-    studio.end()
-    supervisor.stop(home)
+    try:
+        studio.unused = unused_tabs(Window(browser), studio)
+        HomeBuilder(home).finished_run("run1", rows=40, name=ATTACK, project=ATTACK, notes=ATTACK)
+        (home / "launch.toml").write_text(SCRIPTS)
+        (home / "counts.py").write_text(COUNTS)
+        yield studio
+    finally:
+        studio.end()
+        supervisor.stop(home)
 
 
-def opened(window: Window, studio: Studio, tab: str, **options: object) -> Page:
-    page = window.open(studio, "/runs", **options)
-    page.set_default_timeout(SLOW_MS)
-    page.goto(f"{studio.address}/ui/?tab={tab}")
+def unused_tabs(window: Window, studio: Studio) -> dict[str, str]:
+    page = opened(window, studio, "monitoring")
+    empty = page.get_by_label("No runs yet")
+    expect(empty).not_to_have_value("")
+    expect(page.locator("#xt-health")).to_contain_text("Disk")
+    said = {"monitoring": f"{empty.input_value()} {page.locator('#xt-health').inner_text()}"}
+    page.locator("#bar a[data-page=training]").click()
+    expect(page.get_by_role("heading", name="Training", exact=True)).to_be_visible()
+    how = page.get_by_label("How to allow a script")
+    expect(how).not_to_have_value("")
+    expect(page.locator("#xt-launch")).to_be_disabled()
+    said["training"] = f"{box(page, 'state').input_value()} {how.input_value()}"
+    window.close()
+    return said
+
+
+def opened(window: Window, studio: Studio, tab: str) -> Page:
+    page = window.open(studio, f"/ui/?tab={tab}")
     expect(page.locator(f"#bar a[data-page={tab}]")).to_have_attribute("aria-current", "page")
     expect(page.get_by_role("heading", name=tab.title(), exact=True)).to_be_visible()
     return page
@@ -87,7 +100,7 @@ def choose(page: Page, name: str, option: str) -> None:
 
 
 def test_a_preset_is_changed_refused_in_words_saved_in_versions_and_restored(
-    tabs: Studio, window: Window, picture: Callable[..., None]
+    tabs: Tabs, window: Window, picture: Callable[..., None]
 ) -> None:
     page = opened(window, tabs, "configuration")
     choose(page, "preset", "Basic Tracking")
@@ -101,7 +114,17 @@ def test_a_preset_is_changed_refused_in_words_saved_in_versions_and_restored(
     picture(page, "tab-configuration-wrong")
     box(page, "log_interval").fill("3")
     expect(page.locator(".xt-wrong")).to_have_count(0)
+    the_form_is_kept_while_tabs_change_by_keyboard_too(page)
     save_compare_and_restore(page, picture)
+
+
+def the_form_is_kept_while_tabs_change_by_keyboard_too(page: Page) -> None:
+    page.locator("#bar a[data-page=training]").focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("tab=training"))
+    expect(page.locator("#xt-start")).to_be_visible()
+    page.locator("#bar a[data-page=configuration]").click()
+    expect(box(page, "log_interval")).to_have_value("3")
 
 
 def save_compare_and_restore(page: Page, picture: Callable[..., None]) -> None:
@@ -131,7 +154,7 @@ def save_compare_and_restore(page: Page, picture: Callable[..., None]) -> None:
 
 
 def test_the_simulation_is_started_watched_and_stopped(
-    tabs: Studio, window: Window, picture: Callable[..., None]
+    tabs: Tabs, window: Window, picture: Callable[..., None]
 ) -> None:
     page = opened(window, tabs, "training")
     box(page, "steps").fill("2.5")
@@ -159,7 +182,7 @@ def test_the_simulation_is_started_watched_and_stopped(
 
 
 def test_an_allowed_script_gets_its_configuration_and_a_failing_one_shows_its_last_lines(
-    tabs: Studio, window: Window, picture: Callable[..., None]
+    tabs: Tabs, window: Window, picture: Callable[..., None]
 ) -> None:
     page = opened(window, tabs, "training")
     choose(page, "source", "Preset: Defaults")
@@ -176,7 +199,7 @@ def test_an_allowed_script_gets_its_configuration_and_a_failing_one_shows_its_la
 
 
 def test_a_run_is_seen_whole_and_its_texts_stay_texts(
-    tabs: Studio, window: Window, picture: Callable[..., None]
+    tabs: Tabs, window: Window, picture: Callable[..., None]
 ) -> None:
     page = opened(window, tabs, "monitoring")
     choose(page, "run", ATTACK)
@@ -206,51 +229,41 @@ def tensorboard_is_started_and_stopped(page: Page) -> None:
     expect(box(page, "board")).to_have_value(re.compile("does not run"))
 
 
-def test_a_form_is_kept_while_tabs_change_and_by_keyboard_too(tabs: Studio, window: Window) -> None:
-    page = opened(window, tabs, "configuration")
-    box(page, "notes").fill("kept")
-    page.locator("#bar a[data-page=training]").focus()
-    page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile("tab=training"))
-    expect(page.locator("#xt-start")).to_be_visible()
-    page.locator("#bar a[data-page=configuration]").click()
-    expect(box(page, "notes")).to_have_value("kept")
-
-
-@pytest.mark.parametrize(("theme", "width"), [("light", 390), ("dark", 1280)])
 def test_no_tab_is_wider_than_the_screen_or_hard_to_read(
-    tabs: Studio, window: Window, picture: Callable[..., None], theme: str, width: int
+    tabs: Tabs, window: Window, picture: Callable[..., None]
 ) -> None:
+    page = opened(window, tabs, "configuration")
+    for theme, width in (("light", 390), ("dark", 1280)):
+        page.emulate_media(color_scheme=theme)
+        page.set_viewport_size({"width": width, "height": 800})
+        for tab in ("configuration", "training", "monitoring"):
+            page.locator(f"#bar a[data-page={tab}]").click()
+            expect(page.get_by_role("heading", name=tab.title(), exact=True)).to_be_visible()
+            for grid in page.locator("[role=grid]:visible").all():  # rows are drawn a moment later
+                expect(grid.locator("[role=gridcell]").first).to_be_attached()
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            picture(page, f"tab-{tab}-{theme}-{width}")
+            assert barriers(page) == {}, (tab, theme)
+
+
+def barriers(page: Page) -> dict[str, str]:
+    """What axe finds: by rule, the first element."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = opened(window, tabs, "configuration", theme=theme, width=width)
-    for tab in ("configuration", "training", "monitoring"):
-        page.locator(f"#bar a[data-page={tab}]").click()
-        expect(page.get_by_role("heading", name=tab.title(), exact=True)).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        for grid in page.locator("[role=grid]:visible").all():  # rows are drawn a moment later
-            expect(grid.locator("[role=gridcell]").first).to_be_attached()
-        picture(page, f"tab-{tab}-{theme}-{width}")
-        # the grid around it takes the arrow keys and scrolls it, which axe does not know
-        rules = {"scrollable-region-focusable": {"enabled": False}}
-        options = {"runOnly": ["wcag2a", "wcag2aa"], "iframes": False, "rules": rules}
-        found = axe.run(page, options=options).response["violations"]
-        assert {one["id"]: one["nodes"][0]["html"][:200] for one in found} == {}
+    # the grid around it takes the arrow keys and scrolls it, which axe does not know
+    rules = {"scrollable-region-focusable": {"enabled": False}}
+    options = {"runOnly": ["wcag2a", "wcag2aa"], "iframes": False, "rules": rules}
+    found = axe.run(page, options=options).response["violations"]
+    return {one["id"]: one["nodes"][0]["html"][:200] for one in found}
 
 
-def test_without_a_run_every_tab_says_what_to_do(
-    empty: Studio, window: Window, picture: Callable[..., None], tmp_path: Path
-) -> None:
-    page = opened(window, empty, "monitoring")
-    expect(page.get_by_label("No runs yet")).to_have_value(re.compile("Start the simulation"))
-    expect(page.locator("#xt-health")).to_contain_text("stopped")
-    picture(page, "tab-monitoring-empty")
-    page.locator("#bar a[data-page=training]").click()
-    expect(box(page, "state")).to_have_value(re.compile("Nothing was started yet"))
-    expect(page.get_by_label("How to allow a script")).to_have_value(re.compile("launch.toml"))
-    expect(page.locator("#xt-launch")).to_be_disabled()
+def test_without_a_run_every_tab_says_what_to_do(tabs: Tabs) -> None:
+    assert "Start the simulation" in tabs.unused["monitoring"]
+    assert "stopped" in tabs.unused["monitoring"]
+    assert "Nothing was started yet" in tabs.unused["training"]
+    assert "launch.toml" in tabs.unused["training"]
 
 
-def test_a_program_saves_launches_and_looks_with_the_token(tabs: Studio) -> None:
+def test_a_program_saves_launches_and_looks_with_the_token(tabs: Tabs) -> None:
     gradio_client = pytest.importorskip("gradio_client")
     token = tabs.start.partition("token=")[2]
     headers = {"Authorization": f"Bearer {token}"}

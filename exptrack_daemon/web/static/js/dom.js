@@ -73,6 +73,17 @@ export function afterQuiet(quietMs, act) {
   };
 }
 
+/** Call so often at most while it is asked for; never put off by being asked again. */
+export function atMostEvery(waitMs, act) {
+  let timer = 0;
+  return () => {
+    timer ||= setTimeout(() => {
+      timer = 0;
+      act();
+    }, waitMs);
+  };
+}
+
 /** Offer a text as a download. */
 export function download(name, text, type = "text/plain") {
   const url = URL.createObjectURL(new Blob([text], { type }));

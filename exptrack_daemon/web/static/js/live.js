@@ -19,9 +19,15 @@ export class Live {
     return () => this.listeners.delete(listener);
   }
 
-  /** Ask now, and from now on. */
-  start() {
+  /** Ask now, and from now on. `allMayDiffer` is called when another server answers than the one before. */
+  start(allMayDiffer) {
+    this.allMayDiffer = allMayDiffer;
     this.ask();
+  }
+
+  /** What is on the page was just fetched anew. */
+  forget() {
+    this.cursor = "";
   }
 
   /** The page is looked at again: what was missed is asked for at once. */
@@ -41,24 +47,27 @@ export class Live {
   }
 
   async ask() {
-    const isFirst = this.cursor === "";
     try {
       const news = await api.changes(this.cursor);
       this.failures = 0;
-      if (news) this.take(news, isFirst);
+      if (news) this.take(news);
     } catch {
       this.failures += 1; // the notice on the page comes from `onAnswer`
     }
     this.again();
   }
 
-  take(news, isFirst) {
+  take(news) {
+    const isFirst = this.cursor === "";
     this.cursor = news.cursor;
+    if (news.is_all) this.running.clear();
     for (const run of news.runs) {
       if (run.status === "running") this.running.add(run.id);
       else this.running.delete(run.id);
     }
-    if (isFirst || !news.runs.length) return;
+    if (isFirst) return;
+    if (news.is_all) return void this.allMayDiffer();
+    if (!news.runs.length) return;
     for (const listener of this.listeners) listener(news.runs);
   }
 }

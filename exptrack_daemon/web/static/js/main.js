@@ -85,6 +85,7 @@ onAnswer((isThere) => {
   notice("gone", "bad", isGone && "The studio’s server does not answer. Is `exptrack ui` still running? This page asks again by itself.");
   if (isGone) nav.daemon("gone", "Server gone");
   else {
+    live.forget();
     checkHealth();
     show();
   }
@@ -111,6 +112,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
 });
 window.addEventListener("hashchange", show);
 show();
-live.start();
+live.start(show);
 checkHealth();
 setInterval(checkHealth, HEALTH_MS);

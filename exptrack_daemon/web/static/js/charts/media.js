@@ -4,6 +4,7 @@ import { api } from "../api.js";
 import { fill, h } from "../dom.js";
 import { counted, value, whole } from "../pure/format.js";
 import { compareNames } from "../pure/metrics.js";
+import { nextMediaMs } from "../pure/polling.js";
 import { drawHeat } from "./heat.js";
 
 const MOST_RUNS = 6;
@@ -11,23 +12,69 @@ const MOST_HISTOGRAMS = 60;
 const FIRST_CARDS = 12;
 const WORDS = { image: "Images", figure: "Figures", histogram: "Histograms", text: "Texts", table: "Tables" };
 
-/**
- * Fill a section with all media of the runs; nothing when they have none.
- * @param {HTMLElement} host
- * @param {any[]} runs
- */
-export async function mediaSection(host, runs) {
-  const some = runs.slice(0, MOST_RUNS);
-  const answers = await Promise.all(some.map((run) => api.media({ run: run.id })));
-  const cards = grouped(some, answers.map(({ media }) => media));
-  if (!cards.length) return;
-  const grid = h("div", { class: "media" });
-  const show = (count) => cards.slice(grid.childElementCount, count).forEach((card) => grid.append(mediaCard(card)));
-  show(FIRST_CARDS);
-  const rest = cards.length - FIRST_CARDS;
-  const more = rest > 0 && h("button", { type: "button", on: { click: () => { show(cards.length); more.remove(); } } }, `Show ${rest} more`);
-  const cut = runs.length > MOST_RUNS ? h("small", {}, ` of the first ${MOST_RUNS} runs shown`) : null;
-  fill(host, h("h2", { class: "group" }, "Media ", h("small", {}, whole(cards.length)), cut), grid, more);
+/** All media of some runs, one card a kind and name; it grows with the runs. Nothing while they have none. */
+export class MediaSection {
+  /**
+   * @param {HTMLElement} host
+   * @param {any[]} runs
+   */
+  constructor(host, runs) {
+    this.host = host;
+    this.isCut = runs.length > MOST_RUNS;
+    this.runs = runs.slice(0, MOST_RUNS);
+    this.answers = new Map();
+    this.cards = new Map();
+    this.grid = h("div", { class: "media" });
+    this.count = h("small");
+    this.more = h("button", { type: "button", on: { click: () => { this.most = Infinity; this.draw(); } } });
+    this.most = FIRST_CARDS;
+    this.news = new Set();
+    this.timer = 0;
+    this.tookMs = 0;
+  }
+
+  close() {
+    this.isClosed = true;
+  }
+
+  /** Ask what these runs have, and show it where it is not what is shown. */
+  async load(ids = this.runs.map(({ id }) => id)) {
+    const began = performance.now();
+    const answers = await Promise.all(ids.map((run) => api.media({ run })));
+    this.tookMs = performance.now() - began;
+    const isNew = answers.some(({ total }, index) => total !== (this.answers.get(ids[index])?.total ?? 0));
+    ids.forEach((id, index) => this.answers.set(id, answers[index]));
+    if (isNew && !this.isClosed) this.draw();
+  }
+
+  /** Runs that have news: they are looked at soon, and once for all news until then. */
+  grown(changed) {
+    for (const { id } of changed) if (this.runs.some((run) => run.id === id)) this.news.add(id);
+    if (!this.news.size) return;
+    this.timer ||= setTimeout(async () => {
+      const ids = [...this.news];
+      this.news.clear();
+      if (!this.isClosed) await this.load(ids).catch(() => {}); // the notice above the page says it
+      this.timer = 0;
+      if (!this.isClosed) this.grown([]);
+    }, nextMediaMs(this.tookMs));
+  }
+
+  draw() {
+    const found = grouped(this.runs, this.runs.map(({ id }) => this.answers.get(id)?.media ?? []));
+    for (const { kind, name, owners } of found.slice(0, this.most)) {
+      const key = `${kind} ${name}`;
+      if (!this.cards.has(key)) {
+        this.cards.set(key, new MediaCard(kind, name));
+        this.grid.append(this.cards.get(key).element);
+      }
+      this.cards.get(key).give(owners);
+    }
+    fill(this.count, whole(found.length), this.isCut && ` of the first ${MOST_RUNS} runs shown`);
+    fill(this.more, `Show ${whole(found.length - this.cards.size)} more`);
+    this.more.hidden = found.length <= this.cards.size;
+    if (!this.grid.isConnected) fill(this.host, h("h2", { class: "group" }, "Media ", this.count), this.grid, this.more);
+  }
 }
 
 /** One card a kind and name, with what each run has of it, by step. */
@@ -44,29 +91,64 @@ function grouped(runs, lists) {
   });
   const found = [...cards.values()];
   for (const { byRun } of found) for (const { items } of byRun.values()) items.sort((a, b) => a.step - b.step || a.number - b.number);
-  return found.sort((a, b) => compareNames(`${a.kind} ${a.name}`, `${b.kind} ${b.name}`));
+  return found
+    .map(({ kind, name, byRun }) => ({ kind, name, owners: [...byRun.values()] }))
+    .sort((a, b) => compareNames(`${a.kind} ${a.name}`, `${b.kind} ${b.name}`));
 }
 
-function mediaCard({ kind, name, byRun }) {
-  const owners = [...byRun.values()];
-  const steps = [...new Set(owners.flatMap(({ items }) => items.map(({ step }) => step)))].sort((a, b) => a - b);
-  const panes = owners.map((owner) => ({ ...owner, body: h("div", { class: "pane" }) }));
-  const shownStep = h("output", {}, "");
-  let asked = 0;
-  const show = (step) => {
-    asked += 1;
-    const mine = asked;
-    fill(shownStep, `step ${whole(step)}`);
-    for (const pane of panes) showAt(pane, kind, step, () => mine === asked);
-  };
-  const slider = h("input", { type: "range", min: 0, max: steps.length - 1, step: 1, value: String(steps.length - 1), "aria-label": `Step of ${name}`, on: { input: (event) => show(steps[Number(event.target.value)]) } });
-  const isHeat = kind === "histogram";
-  const head = h("header", {}, h("h3", { title: name }, name), h("span", { class: "badge" }, WORDS[kind] ?? kind), !isHeat && steps.length > 1 && h("label", { class: "inline" }, slider, shownStep), !isHeat && steps.length === 1 && shownStep);
-  const body = panes.map(({ run, body: pane }) => h("figure", {}, h("figcaption", {}, run.name || run.id), pane));
-  const card = h("section", { class: `card mediacard ${kind}`, "aria-label": `${WORDS[kind] ?? kind}: ${name}` }, head, h("div", { class: "panes" }, body));
-  if (isHeat) whenSeen(card, () => panes.forEach((pane) => showHeat(pane, name)));
-  else whenSeen(card, () => show(steps[steps.length - 1]));
-  return card;
+/** What the runs have of one kind and name: by step with a slider that follows the newest, or over time. */
+class MediaCard {
+  constructor(kind, name) {
+    this.kind = kind;
+    this.name = name;
+    this.panes = new Map();
+    this.chosen = null; // the step that the reader went to; null follows the newest
+    this.isSeen = false;
+    this.shownStep = h("output", {}, "");
+    this.slider = h("input", { type: "range", min: 0, max: 0, step: 1, "aria-label": `Step of ${name}`, on: { input: () => this.choose(Number(this.slider.value)) } });
+    this.body = h("div", { class: "panes" });
+    const steps = kind !== "histogram" && h("label", { class: "inline" }, this.slider, this.shownStep);
+    this.element = h("section", { class: `card mediacard ${kind}`, "aria-label": `${WORDS[kind] ?? kind}: ${name}` }, h("header", {}, h("h3", { title: name }, name), h("span", { class: "badge" }, WORDS[kind] ?? kind), steps), this.body);
+    whenSeen(this.element, () => {
+      this.isSeen = true;
+      this.show();
+    });
+  }
+
+  /** Its runs with their items, which may be more than before. */
+  give(owners) {
+    for (const { run, items } of owners) {
+      if (!this.panes.has(run.id)) {
+        const body = h("div", { class: "pane" });
+        this.panes.set(run.id, { run, items, body, shown: null });
+        this.body.append(h("figure", {}, h("figcaption", {}, run.name || run.id), body));
+      }
+      this.panes.get(run.id).items = items;
+    }
+    this.steps = [...new Set(owners.flatMap(({ items }) => items.map(({ step }) => step)))].sort((a, b) => a - b);
+    this.slider.max = String(this.steps.length - 1);
+    this.slider.value = String(this.chosen === null ? this.steps.length - 1 : this.steps.indexOf(this.chosen));
+    this.slider.hidden = this.steps.length < 2;
+    if (this.isSeen) this.show();
+  }
+
+  choose(index) {
+    this.chosen = index === this.steps.length - 1 ? null : this.steps[index];
+    this.show();
+  }
+
+  show() {
+    const step = this.chosen ?? this.steps[this.steps.length - 1];
+    fill(this.shownStep, `step ${whole(step)}`);
+    for (const pane of this.panes.values()) {
+      const item = this.kind === "histogram" ? pane.items[pane.items.length - 1] : itemAt(pane.items, step);
+      const shown = item?.number ?? "nothing";
+      if (pane.shown === shown) continue; // what stands there stays, also while a run grows
+      pane.shown = shown;
+      if (this.kind === "histogram") showHeat(pane, this.name);
+      else showItem(pane, this.kind, item, () => pane.shown === shown);
+    }
+  }
 }
 
 function whenSeen(element, act) {
@@ -85,8 +167,7 @@ function itemAt(items, step) {
   return found;
 }
 
-async function showAt({ run, items, body }, kind, step, isWanted) {
-  const item = itemAt(items, step);
+async function showItem({ run, body }, kind, item, isWanted) {
   if (!item) {
     fill(body, h("p", { class: "muted" }, "Nothing at this step yet."));
     return;

@@ -1,10 +1,10 @@
 /** Charts of many runs: cards by metric, live, with one zoom for all. */
 
 import { api } from "../api.js";
-import { afterQuiet, fill, h, perFrame } from "../dom.js";
+import { afterQuiet, atMostEvery, fill, h, perFrame } from "../dom.js";
 import { Board } from "../charts/board.js";
 import { controls } from "../charts/controls.js";
-import { mediaSection } from "../charts/media.js";
+import { MediaSection } from "../charts/media.js";
 import { RunList } from "../charts/runlist.js";
 import { findRuns, namesOf } from "../runs/known.js";
 import { counted } from "../pure/format.js";
@@ -31,7 +31,8 @@ export function chartsPage(main, route, shell) {
   const gridHost = h("div");
   const side = h("aside", { class: "side panelbox", "aria-label": "Runs in these charts" });
   const count = h("p", { class: "muted count", role: "status" });
-  const media = h("div");
+  const mediaHost = h("div");
+  let media = null;
   const board = new Board(gridHost, { state, order, names: new Map(), point: (id) => list.mark(id), zoomed: () => viewChanged(), toggle: (group) => toggle(group), fail: (error) => shell.say(error) });
   const list = new RunList(side, { runs: () => runs, hidden: state.hidden, order, changed: () => { list.draw(note()); lookChanged(); }, point: (id) => board.highlight(id), put });
   const bar = controls(state, { search: afterQuiet(120, () => { keep(); drawGrid(); }), view: viewChanged, look: perFrame(() => lookChanged()), address });
@@ -87,7 +88,7 @@ export function chartsPage(main, route, shell) {
 
   function note() {
     const words = [];
-    if (!isChosen && runs.length) words.push(`The ${runs.length} newest runs. Choose others on the Runs page or here.`);
+    if (!isChosen && runs.length) words.push(`${runs.length > 1 ? `The ${runs.length} newest runs` : "The newest run"}. Choose others on the Runs page or here.`);
     if (idsOf(params.runs).length > MOST_RUNS) words.push(`The first ${MOST_RUNS} of ${idsOf(params.runs).length}: more lines than that nobody tells apart.`);
     if (missing.length) words.push(`${counted(missing.length, "run")} of the address ${missing.length === 1 ? "is" : "are"} not here any more.`);
     if (runs.length > 6) words.push("More than six runs: lines are means, without bands.");
@@ -95,7 +96,7 @@ export function chartsPage(main, route, shell) {
   }
 
   const nothing = h("p", { class: "empty", hidden: true });
-  fill(main, h("div", { class: "head" }, h("h1", {}, "Charts"), count, h("span", { class: "row actions" }, compareLink())), h("div", { class: "charts" }, side, h("div", { class: "wide" }, bar.bar, nothing, gridHost, media)));
+  fill(main, h("div", { class: "head" }, h("h1", {}, "Charts"), count, h("span", { class: "row actions" }, compareLink())), h("div", { class: "charts" }, side, h("div", { class: "wide" }, bar.bar, nothing, gridHost, mediaHost)));
 
   function compareLink() {
     return h("button", { type: "button", on: { click: () => shell.go("compare", { runs: ids.join(",") }) } }, "Compare these");
@@ -117,7 +118,8 @@ export function chartsPage(main, route, shell) {
     await loadMetrics();
     board.look(ids);
     drawGrid();
-    mediaSection(media, runs.filter(({ id }) => !state.hidden.has(id)), { isWide: false }).catch((error) => shell.say(error));
+    media = new MediaSection(mediaHost, runs.filter(({ id }) => !state.hidden.has(id)));
+    await media.load();
   }
 
   async function loadMetrics() {
@@ -125,7 +127,7 @@ export function chartsPage(main, route, shell) {
     board.epochMetric = metrics.find(({ name, is_system: isSystem }) => !isSystem && /(^|\/)epoch$/i.test(name)) ?? null;
   }
 
-  const newMetrics = afterQuiet(1500, async () => {
+  const newMetrics = atMostEvery(1500, async () => {
     const before = metrics.length;
     await loadMetrics().catch(() => {}); // the notice above the page says it
     if (metrics.length !== before) drawGrid();
@@ -142,6 +144,7 @@ export function chartsPage(main, route, shell) {
     }
     board.refresh(shown, (id) => Date.now() - (runs.find((run) => run.id === id)?.created_ms ?? Date.now()));
     newMetrics();
+    media?.grown(shown);
   });
   const themed = () => list.draw(note());
   document.addEventListener("exptrack:theme", themed);
@@ -149,6 +152,7 @@ export function chartsPage(main, route, shell) {
     document.removeEventListener("exptrack:theme", themed);
     stopHearing();
     board.close();
+    media?.close();
   };
 }
 

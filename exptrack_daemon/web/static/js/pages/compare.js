@@ -2,13 +2,14 @@
 
 import { api } from "../api.js";
 import { Board } from "../charts/board.js";
-import { mediaSection } from "../charts/media.js";
+import { MediaSection } from "../charts/media.js";
 import { swatch } from "../charts/swatch.js";
 import { fill, h } from "../dom.js";
 import { statusBadge } from "../parts/badges.js";
 import { box } from "../parts/box.js";
 import { flatRows } from "../parts/flat.js";
 import { menu, tickList } from "../parts/menu.js";
+import { formatWays, nextWay, parseWays, wayOf, winnerOf } from "../pure/better.js";
 import { grouped, spread } from "../pure/seeds.js";
 import { counted, number, value } from "../pure/format.js";
 import { compareNames } from "../pure/metrics.js";
@@ -23,28 +24,38 @@ const FIRST_METRICS = 30;
 export function comparePage(main, route, shell) {
   const ids = idsOf(route.params.runs);
   const content = h("div");
+  const ways = parseWays(route.params.better);
   let board = null;
+  let media = null;
   let stopHearing = () => {};
-  fill(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("span", { class: "row actions" }, chooser(ids, shell), ids.length > 0 && h("a", { class: "button", href: formatRoute("charts", { runs: ids.join(",") }) }, "Charts of these"))), content);
+  fill(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("span", { class: "row actions" }, ids.length > 1 && menu("Choose runs", (panel, close) => chooseRuns(panel, ids, shell, close)), ids.length > 0 && h("a", { class: "button", href: formatRoute("charts", { runs: ids.join(",") }) }, "Charts of these"))), content);
   start().catch((error) => shell.say(error, content));
 
   async function start() {
     const { runs, missing } = await findRuns(ids.slice(0, MOST_COLUMNS));
     if (runs.length < 2) {
-      fill(content, h("div", { class: "empty" }, h("h2", {}, runs.length ? "One run is nothing to compare" : "Choose runs to compare"), h("p", {}, "Tick two or more on the ", h("a", { href: "#/runs" }, "Runs page"), ", or choose them above.")));
-      return;
+      const choice = h("div");
+      fill(content, box(runs.length ? `Compare ${runs[0].name || runs[0].id} with …` : "Which runs?", choice, h("p", { class: "muted" }, "Or tick them on the ", h("a", { href: "#/runs" }, "Runs page"), ", which searches all of them.")));
+      return chooseRuns(choice, runs.map(({ id }) => id), shell);
     }
     const details = (await Promise.allSettled(runs.map((run) => api.run(run.id)))).map((result, index) => result.value ?? runs[index]);
     const compared = await api.compare(runs.map(({ id }) => id)).catch(() => null);
     const names = namesOf(runs);
     const curves = h("div");
-    const media = h("div");
+    const mediaHost = h("div");
+    const values = h("div");
+    const drawValues = () => fill(values, valuesBox(details, names, compared, ways, () => {
+      shell.keep(formatRoute("compare", { runs: ids.join(","), better: formatWays(ways) }));
+      drawValues();
+    }));
+    drawValues();
     const words = [];
     if (missing.length) words.push(`${counted(missing.length, "run")} of the address ${missing.length === 1 ? "is" : "are"} not here any more.`);
     if (ids.length > MOST_COLUMNS) words.push(`The first ${MOST_COLUMNS} of ${ids.length} runs.`);
-    fill(content, words.length > 0 && h("p", { class: "muted" }, words.join(" ")), valuesBox(details, names, compared), seedsBox(details), configBox(details, names), h("h2", { class: "group" }, "Curves"), curves, media);
+    fill(content, words.length > 0 && h("p", { class: "muted" }, words.join(" ")), values, seedsBox(details), configBox(details, names), h("h2", { class: "group" }, "Curves"), curves, mediaHost);
     await drawCurves(curves, runs, names);
-    await mediaSection(media, runs);
+    media = new MediaSection(mediaHost, runs);
+    await media.load();
   }
 
   async function drawCurves(host, runs, names) {
@@ -60,70 +71,69 @@ export function comparePage(main, route, shell) {
     board = new Board(host, { state, order, names, point() {}, zoomed: () => board.look(runs.map(({ id }) => id)), toggle() {} });
     board.look(runs.map(({ id }) => id));
     board.set([{ name: `Common metrics${shared.length > first.length ? ` (${first.length} of ${shared.length}: see Charts for all)` : ""}`, items: first, isOpen: true }]);
-    stopHearing = shell.live.listen((changed) => board.refresh(changed, () => 0));
+    stopHearing = shell.live.listen((changed) => {
+      board.refresh(changed, () => 0);
+      media?.grown(changed);
+    });
   }
 
   return () => {
     stopHearing();
     board?.close();
+    media?.close();
   };
 }
 
-function chooser(ids, shell) {
-  return menu("Choose runs", async (panel, close) => {
-    const { runs } = await api.runs({ limit: 100, sort: "-created" });
-    const labels = new Map(runs.map((run) => [`${run.name || run.id} · ${run.id.slice(-6)}`, run]));
-    const ticked = new Set(ids);
-    tickList(panel, {
-      names: [...labels].map(([name, run]) => ({ name, note: run.project })), ticked: new Set([...labels].filter(([, { id }]) => ticked.has(id)).map(([label]) => label)), words: "No runs yet.",
-      change: (label, isOn) => (isOn ? ticked.add(labels.get(label).id) : ticked.delete(labels.get(label).id)),
-    });
-    panel.append(h("button", { type: "button", class: "primary", on: { click: () => { close(); shell.go("compare", { runs: [...ticked].join(",") }); } } }, "Compare these"));
+/** A list of the newest runs to tick, with a button that compares them. */
+async function chooseRuns(host, ids, shell, close = () => {}) {
+  const { runs } = await api.runs({ limit: 100, sort: "-created" });
+  const labels = new Map(runs.map((run) => [`${run.name || run.id} · ${run.id.slice(-6)}`, run]));
+  const ticked = new Set(ids);
+  const go = h("button", { type: "button", class: "primary", disabled: ticked.size < 2, on: { click: () => { close(); shell.go("compare", { runs: [...ticked].join(",") }); } } }, "Compare these");
+  tickList(host, {
+    names: [...labels].map(([name, run]) => ({ name, note: run.project })), ticked: new Set([...labels].filter(([, { id }]) => ticked.has(id)).map(([label]) => label)), words: "No runs yet.",
+    change: (label, isOn) => {
+      if (isOn) ticked.add(labels.get(label).id);
+      else ticked.delete(labels.get(label).id);
+      go.disabled = ticked.size < 2;
+    },
   });
+  host.append(go);
 }
 
 function runHeads(runs, names) {
   return runs.map((run, index) => h("th", { scope: "col", class: "runhead" }, swatch(index), " ", h("a", { href: formatRoute("run", {}, run.id) }, names.get(run.id)), h("br"), statusBadge(run.status)));
 }
 
-/** Final values and, where the server tells, the best ones; the best of a row stands out. */
-function valuesBox(runs, names, compared) {
-  const metrics = [...new Set(runs.flatMap((run) => flatRows(run.summary).map(([name]) => name)))].filter((name) => !name.startsWith("exptrack/")).sort(compareNames);
+const WAYS = { "-1": ["↓", "less is better"], 1: ["↑", "more is better"], 0: ["·", "neither less nor more is better"] };
+
+/** Final and best values; the best of a row stands out, by what its name says or the reader chose. */
+function valuesBox(runs, names, compared, ways, changed) {
   const finals = runs.map((run) => new Map(flatRows(run.summary)));
-  const best = bestOf(compared);
+  const metrics = [...new Set(finals.flatMap((final) => [...final.keys()]))].filter((name) => !name.startsWith("exptrack/")).sort(compareNames);
+  const told = new Map((compared?.metrics ?? []).map((metric) => [metric.name, metric]));
+  const places = runs.map(({ id }) => (compared?.runs ?? []).findIndex((run) => run.id === id));
   const rows = metrics.slice(0, FIRST_METRICS).map((name) => {
-    const values = finals.map((of) => of.get(name));
-    const winner = winnerOf(name, values);
-    return h("tr", {}, h("th", { scope: "row" }, name), values.map((given, index) => {
-      const top = best(name, runs[index].id);
-      return h("td", { class: `number${index === winner ? " winner" : ""}` }, value(given), top !== null && winnerWay(name) !== 0 && h("small", { class: "best" }, `best ${value(top)}`));
-    }));
+    const values = finals.map((final) => final.get(name));
+    const metric = told.get(name);
+    const way = wayOf(name, metric?.goal, ways);
+    const best = way ? metric?.[way < 0 ? "min" : "max"] : null;
+    const winner = winnerOf(values, way);
+    const cells = values.map((given, index) => h("td", { class: `number${index === winner ? " winner" : ""}` }, value(given), typeof best?.[places[index]] === "number" && h("small", { class: "best" }, `best ${value(best[places[index]])}`)));
+    return h("tr", {}, h("th", { scope: "row" }, name, metric && wayButton(name, way, ways, changed)), cells);
   });
   const rest = metrics.length > FIRST_METRICS ? h("p", { class: "muted" }, `${metrics.length - FIRST_METRICS} more metrics: see each run’s page.`) : null;
   return box("Final and best values", wideTable("Final and best values", ["Metric"], runHeads(runs, names), rows, "No values yet."), rest);
 }
 
-/** The best value of a metric in a run; null where that is not told. */
-function bestOf(compared) {
-  const runs = (compared?.runs ?? []).map(({ id }) => id);
-  const byName = new Map((compared?.metrics ?? []).map((metric) => [metric.name, metric]));
-  return (name, id) => byName.get(name)?.best?.[runs.indexOf(id)] ?? null;
-}
-
-/** Less is better for losses and errors, more for accuracies; for anything else nobody wins. */
-function winnerWay(name) {
-  if (/loss|error|perplexity|mse|mae|rmse|latency/i.test(name)) return -1;
-  return /acc|f1|auc|bleu|reward|score|recall|precision|iou/i.test(name) ? 1 : 0;
-}
-
-function winnerOf(name, values) {
-  const way = winnerWay(name);
-  let winner = -1;
-  if (!way) return winner;
-  values.forEach((given, index) => {
-    if (typeof given === "number" && (winner < 0 || (given - values[winner]) * way > 0)) winner = index;
-  });
-  return values.filter((given) => typeof given === "number").length > 1 ? winner : -1;
+function wayButton(name, way, ways, changed) {
+  const [sign, words] = WAYS[way];
+  const change = () => {
+    ways.set(name, nextWay(way));
+    changed();
+    document.querySelector(`[data-way="${CSS.escape(name)}"]`)?.focus();
+  };
+  return h("button", { type: "button", class: "quiet", data: { way: name }, title: `${words}; click to change`, "aria-label": `${name}: ${words}. Change`, on: { click: change } }, sign);
 }
 
 /** Runs that differ in their seed only, as mean ± standard deviation. */
@@ -134,9 +144,14 @@ function seedsBox(runs) {
   const heads = groups.map(({ label, runs: members }) => h("th", { scope: "col", class: "runhead" }, label, h("br"), h("small", {}, counted(members.length, "seed"))));
   const rows = metrics.map((name) => h("tr", {}, h("th", { scope: "row" }, name), groups.map(({ runs: members }) => {
     const found = spread(members.map((run) => run.summary?.[name]));
-    return h("td", { class: "number" }, found ? `${number(found.mean)}${members.length > 1 ? ` ± ${number(found.deviation)}` : ""}` : "–");
+    return h("td", { class: "number" }, found ? spreadWords(found, members.length) : "–");
   })));
   return box("Over seeds", wideTable("Over seeds", ["Metric"], heads, rows, ""));
+}
+
+/** Of one value no deviation is known, which is not the same as none. */
+function spreadWords({ mean, deviation, count }, seeds) {
+  return `${number(mean)}${deviation === null ? "" : ` ± ${number(deviation)}`}${count < seeds || seeds === 1 ? ` (n = ${count})` : ""}`;
 }
 
 function configBox(runs, names) {

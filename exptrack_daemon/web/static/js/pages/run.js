@@ -1,7 +1,7 @@
 /** One run: status, what was configured and reached, where its rows are, what was lost. */
 
 import { api } from "../api.js";
-import { mediaSection } from "../charts/media.js";
+import { MediaSection } from "../charts/media.js";
 import { afterQuiet, fill, h } from "../dom.js";
 import { lostBadge, statusBadge, tagChips } from "../parts/badges.js";
 import { box, plainTable, valuesTable } from "../parts/box.js";
@@ -20,7 +20,8 @@ export function runPage(main, route, shell) {
   const boxes = h("div", { class: "boxes" });
   const tables = h("div");
   const picture = h("div");
-  const media = h("div");
+  const mediaHost = h("div");
+  let media = null;
   let run = null;
 
   async function load() {
@@ -38,10 +39,11 @@ export function runPage(main, route, shell) {
 
   function begin() {
     shell.title(run.name || run.id);
-    fill(main, head, said, about, h("div", { class: "run" }, boxes, h("div", { class: "aside" }, picture)), tables, media);
+    fill(main, head, said, about, h("div", { class: "run" }, boxes, h("div", { class: "aside" }, picture)), tables, mediaHost);
     drawAbout();
     drawPicture();
-    mediaSection(media, [run]).catch((error) => shell.say(error));
+    media = new MediaSection(mediaHost, [run]);
+    media.load().catch((error) => shell.say(error));
   }
 
   function draw() {
@@ -113,9 +115,14 @@ export function runPage(main, route, shell) {
 
   let themed = () => {};
   load();
-  const stopHearing = shell.live.listen(afterQuiet(300, (changed) => changed.some((one) => one.id === id) && load()));
+  const stopHearing = shell.live.listen(afterQuiet(300, (changed) => {
+    if (!changed.some((one) => one.id === id)) return;
+    load();
+    media?.grown(changed);
+  }));
   return () => {
     stopHearing();
+    media?.close();
     document.removeEventListener("exptrack:theme", themed);
   };
 }

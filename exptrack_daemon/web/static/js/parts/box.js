@@ -10,10 +10,15 @@ export function box(title, ...content) {
   return h("section", { class: "panelbox" }, h("h2", {}, title), content);
 }
 
+/** A name that may go on in the next line behind its separators. */
+function breakable(name) {
+  return name.split(/(?<=[/_.])/).flatMap((part) => [part, h("wbr")]);
+}
+
 /** Names and values; with a search where there are many. */
 export function valuesTable(label, rows) {
   const body = h("tbody");
-  const draw = (search) => fill(body, rows.filter(([name]) => name.toLowerCase().includes(search.toLowerCase())).map(([name, given]) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: typeof given === "number" ? "number" : null }, value(given)))));
+  const draw = (search) => fill(body, rows.filter(([name]) => name.toLowerCase().includes(search.toLowerCase())).map(([name, given]) => h("tr", {}, h("th", { scope: "row" }, breakable(name)), h("td", { class: typeof given === "number" ? "number" : null }, value(given)))));
   draw("");
   const search = rows.length > SEARCHED && h("input", { type: "search", placeholder: `Search ${rows.length}`, "aria-label": `Search ${label}`, on: { input: (event) => draw(event.target.value) } });
   return [search, h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "values" }, body))];

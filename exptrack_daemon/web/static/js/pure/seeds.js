@@ -29,11 +29,11 @@ function labelOf({ runs, settings }, groups) {
   return words.join(", ") || runs[0].name || runs[0].id;
 }
 
-/** Mean and sample standard deviation of what is finite; null for nothing. */
+/** Mean and sample standard deviation (null of a single one) of what is finite, and how many; null for nothing. */
 export function spread(values) {
   const finite = values.filter((value) => typeof value === "number" && Number.isFinite(value));
   if (!finite.length) return null;
   const mean = finite.reduce((sum, value) => sum + value, 0) / finite.length;
   const squares = finite.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, deviation: finite.length > 1 ? Math.sqrt(squares / (finite.length - 1)) : 0 };
+  return { mean, deviation: finite.length > 1 ? Math.sqrt(squares / (finite.length - 1)) : null, count: finite.length };
 }
