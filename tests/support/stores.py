@@ -15,6 +15,7 @@ from tests.support.clocks import FakeClock
 from tests.support.deliveries import drive
 
 SMALL = Sizes(chunk_points=6, merge_parts=3, merged_points=60, cells_from=4)
+MIDDLING = Sizes(chunk_points=40, merge_parts=4, merged_points=2_000, cells_from=10)
 
 
 class UnsyncedFiles(OsFiles):

@@ -36,6 +36,7 @@ WEIGHTS = {
     "trainer": 80,
     "intake": 5,
     "tensorboard": 6,
+    "store": 6,
     "catalog": 3,
     "sampler": 1,
     "supervisor": 3,
@@ -176,6 +177,9 @@ def _fault_of(home: Path, name: str, returned: int) -> str | None:
     shown = tensorboard_steps(home / "tensorboard" / "kills" / name, "loss")
     if shown != dict.fromkeys(range(len(points)), 1):
         return f"TensorBoard has {sum(shown.values())} points of {len(points)}"
+    kept = reader.series(run, ["loss"])["loss"]
+    if kept.steps.tolist() != list(range(len(points))):
+        return f"parts and tail have {len(kept)} points of {len(points)}"
     verdict = verify_run(reader, name)
     ledger = sum(stream.ledger_items for stream in verdict.streams.values())
     if verdict.problems or ledger:

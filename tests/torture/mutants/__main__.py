@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.torture.mutants import journal, pipeline
+from tests.torture.mutants import journal, pipeline, store
 from tests.torture.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[3]
-MUTANTS = (*journal.MUTANTS, *pipeline.MUTANTS)
+MUTANTS = (*journal.MUTANTS, *pipeline.MUTANTS, *store.MUTANTS)
 _COPIED = ("exptrack_agent", "exptrack_daemon", "proto", "tests")
 _LIMIT_S = 180
 

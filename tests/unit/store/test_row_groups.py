@@ -6,7 +6,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exptrack_daemon.store.row_groups import FORMAT, META, PartUnusable, RowGroups, Span
@@ -47,6 +47,8 @@ def test_each_span_finds_its_rows_whatever_else_is_read(file: RowGroups, asked: 
         assert column[place] == piece == expected
 
 
+@example(Span(0, ROWS), 2 * SIZE - 2, 0)
+@example(Span(0, ROWS), 2 * SIZE, 0)
 @given(spans, st.integers(-5, 100), st.integers(0, 30))
 def test_with_bounds_groups_outside_are_passed_over_and_no_row_inside_is(
     file: RowGroups, span: Span, lo: int, width: int
