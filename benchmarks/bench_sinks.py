@@ -4,7 +4,8 @@ The sink of the code, without the daemon around it, gets the same rows in batche
 them, and ends with everything on disk. Sinks and baseline take turns; the rate is points by CPU second of
 this process (the baseline's writing thread included). TensorBoard is set against what a script does without
 us: `EventFileWriter`, one Event a scalar (it gets fewer rows, as it takes so long). The catalogue is set
-against decoding the same rows, without which no sink can do.
+against decoding the same rows, without which no sink can do. MLflow, with its local database, is set against
+its own `log_metric`, one call a point; both get few rows.
 """
 
 from __future__ import annotations
@@ -21,19 +22,22 @@ from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.home import Home
 from exptrack_daemon.journal.entries import Rows, RunInfo, Stream
 from exptrack_daemon.journal.position import Position
-from exptrack_daemon.sinks import catalog, tensorboard
+from exptrack_daemon.sinks import catalog, mlflow, tensorboard
 from exptrack_daemon.sinks.base import Batch, OpenSink, SinkContext
 from exptrack_proto.codec import decode, encode_rows
 from exptrack_proto.frame import parse
 from exptrack_proto.records import Row
+from tests.support import mlflow_places
 
 QUESTION = "How many points a second does each sink write on one core?"
 STOCK = "EventFileWriter, one Event a scalar"
 DECODING = "decoding of the same rows"
+ONE_BY_ONE = "MLflow's log_metric, a call a point"
 GOALS = [
     Goal(measure="TensorBoard", at_least=0.6, baseline=STOCK),
     Goal(measure="TensorBoard, two kinds of rows in turn", at_least=0.6, baseline=STOCK),
     Goal(measure="catalogue", at_least=0.6, baseline=DECODING),
+    Goal(measure="MLflow, its database local", at_least=0.003, baseline=ONE_BY_ONE),
 ]
 
 METRICS, BATCH_ROWS = 20, 2_000
@@ -53,6 +57,8 @@ def run(plan: Plan, report: Report) -> None:
         "catalogue": (sink_job(catalog.open_sink), plain),
         DECODING: (decoding_job(plain), plain),
         STOCK: (write_with_event_file_writer, plain[: count // 50]),
+        "MLflow, its database local": (sink_job(mlflow.open_sink), plain[:500]),
+        ONE_BY_ONE: (log_one_by_one, plain[:10]),
     }
     for number, name in turns(list(jobs), repeats + 1):
         plan.say(f"{name}, repeat {number} of {repeats}")
@@ -72,6 +78,7 @@ def make_rows(count: int, alternate: bool) -> list[Row]:
 
 def points_per_cpu_s(job: Job, rows: list[Row]) -> float:
     with tempfile.TemporaryDirectory() as folder:
+        mlflow_places.prepare(Path(folder))  # making a database takes MLflow seconds, once a home
         began = time.process_time()
         job(rows, Path(folder))
         took = time.process_time() - began
@@ -110,6 +117,16 @@ def decoding_job(rows: list[Row]) -> Job:
             decode(parse(data))
 
     return decode_all
+
+
+def log_one_by_one(rows: list[Row], folder: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder}/mlflow/mlflow.db")
+    run_id = client.create_run("0").info.run_id
+    for row in rows:
+        for name, number in row.values.items():
+            client.log_metric(run_id, name, number, row.time_ns // 10**6, row.step)
 
 
 def write_with_event_file_writer(rows: list[Row], folder: Path) -> None:
