@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -320,6 +321,50 @@ def test_a_fatal_refusal_in_the_middle_of_a_run_is_noticed_and_answered(tmp_path
         for status, server in refusing.items():
             watched[status].wait_settled(900)
             assert_each_row_once(server, script)
+
+
+@pytest.mark.timeout(120)  # wandb takes 12 s to tell of each refusal
+def test_a_row_that_is_refused_for_ever_is_found_and_the_others_arrive(tmp_path, server):
+    server.fault("file_stream", status=413, containing=b"poison")
+    huge = {"after": 2, "row": [3, 10**18, {"poison": 1}]}
+    script = Script(rows=4, rows_per_entry=1, extras=[huge])
+    with supervise(tmp_path, server, script, batch=100) as supervisor:
+        supervisor.watch().wait_done(100)
+    rows = server.run("run-1").rows
+    assert [row["i"] for row in rows if "i" in row] == list(range(4))
+    assert [row["_step"] for row in rows if "exptrack/refused" in row] == [2]
+    assert not [row for row in rows if "poison" in row]
+    assert 1 <= supervisor.restarts <= 6
+
+
+@pytest.mark.parametrize("mode", ["reference", "upload", "off"])
+def test_a_checkpoint_is_a_reference_unless_it_shall_be_uploaded(tmp_path, server, mode):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"weights")
+    item = {"kind": "artifact", "step": 3, "name": "best/model", "type": "model", "size_bytes": 7}
+    gone = {**item, "name": "gone", "path": str(tmp_path / "gone.pt")}
+    extras = [{"after": 10, "item": {**item, "path": str(path)}}, {"after": 20, "item": gone}]
+    script = Script(rows=20, extras=extras)
+    with supervise(tmp_path, server, script, settings={"artifacts": mode}) as supervisor:
+        supervisor.start().wait_done()
+    assert_each_row_once(server, script)
+    assert asked(server, "CreateArtifact") == (0 if mode == "off" else 2)
+    sent = [body for body in server.uploads.values() if body == b"weights"]
+    assert len(sent) == (mode == "upload")
+    manifests = b"".join(server.uploads.values())
+    assert (path.as_uri().encode() in manifests) == (mode == "reference")
+
+
+def test_what_define_metric_was_asked_for_is_what_wandb_is_told(tmp_path, server):
+    asked = {"loss": {"step_metric": "epoch", "summary": "min"}, "bad*x": {"summary": "min"}}
+    config = json.dumps({"_wandb": {"metrics": asked}, "lr": 1})
+    script = Script(rows=20, extras=[{"after": 10, "item": {"kind": "config", "config": config}}])
+    with supervise(tmp_path, server, script) as supervisor:
+        supervisor.start().wait_done()
+    run = server.run("run-1")
+    assert run.settings == {"lr": 1}
+    told = run.config["_wandb"]["value"]["m"]
+    assert any(metric.get("1") == "loss" for metric in told)
 
 
 def test_the_stop_button_does_not_restart_the_worker(tmp_path, server):

@@ -37,13 +37,17 @@ _FILE_STREAM = re.compile(r"^/files/([^/]+)/([^/]+)/([^/]+)/file_stream$")
 class Fault:
     kind: str = "*"
     operation: str | None = None
+    containing: bytes = b""
+    """Only a request whose body holds this."""
     delay_s: float = 0.0
     status: int | None = None
     drop: bool = False
     times: int | None = None
     """How often it strikes; None: until the faults are cleared."""
 
-    def strikes(self, kind: str, operation: str | None) -> bool:
+    def strikes(self, kind: str, operation: str | None, body: bytes = b"") -> bool:
+        if self.containing not in body:
+            return False
         if self.kind not in ("*", kind) or (self.operation and self.operation != operation):
             return False
         if self.times is None:
@@ -60,6 +64,8 @@ class FakeWandb:
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, dict[str, str]]] = []
         """Each request's label (the operation, `file_stream`, or the uploaded path) and headers."""
+        self.uploads: dict[str, bytes] = {}
+        """By path, whatever it belongs to."""
         self.features = features
         self._listen(port)
         self.port = int(self._http.server_address[1])
@@ -101,9 +107,10 @@ class FakeWandb:
         with self.lock:
             self.faults.clear()
 
-    def take_fault(self, kind: str, operation: str | None) -> Fault | None:
+    def take_fault(self, kind: str, operation: str | None, body: bytes = b"") -> Fault | None:
         with self.lock:
-            return next((fault for fault in self.faults if fault.strikes(kind, operation)), None)
+            struck = (fault for fault in self.faults if fault.strikes(kind, operation, body))
+            return next(struck, None)
 
     def press_stop(self, run: str) -> None:
         """As if somebody had pressed Stop on the run's page."""
@@ -199,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._graphql(json.loads(body))
         elif match := _FILE_STREAM.match(path):
             self.fake.note("file_stream", self.headers)
-            if not self._faulted("file_stream"):
+            if not self._faulted("file_stream", body=body):
                 run, _ = self.fake.graphql.get_or_make_run(*map(unquote, match.groups()))
                 self._send(200, self.fake.take_file_stream(run, json.loads(body)))
         else:
@@ -219,6 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.fake.note(path, self.headers)
         if self._faulted("upload"):
             return
+        self.fake.uploads[path] = body
         if path.startswith("/storage/run/"):
             entity, project, name, file = path.removeprefix("/storage/run/").split("/", 3)
             self.fake.graphql.get_or_make_run(entity, project, name)[0].files[file] = body
@@ -246,8 +254,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
-    def _faulted(self, kind: str, operation: str | None = None) -> bool:
-        fault = self.fake.take_fault(kind, operation)
+    def _faulted(self, kind: str, operation: str | None = None, body: bytes = b"") -> bool:
+        fault = self.fake.take_fault(kind, operation, body)
         if fault is None:
             return False
         time.sleep(fault.delay_s)

@@ -13,12 +13,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+import msgpack
+
 from exptrack_agent.compat.wandb import artifact as artifacts
 from exptrack_agent.compat.wandb.errors import UsageError
 from exptrack_agent.compat.wandb.mappings import Config, Summary
 from exptrack_agent.compat.wandb.media import loggable
 from exptrack_agent.compat.wandb.metrics import Goals, Metric
 from exptrack_agent.integrations.items import put_artifact, put_note
+from exptrack_agent.jsontext import json_text
 from exptrack_agent.notices import say_once
 from exptrack_agent.run import Run as ExptrackRun
 from exptrack_agent.run import exit_code_of
@@ -51,6 +54,7 @@ class Run:
         self._about = about
         self._step = 0
         self._goals = Goals()
+        self._defined: dict[str, dict[str, Any]] = {}
         self._watches: list[Any] = []
         self.config = Config(run.config, allow_val_change=about.allow_val_change)
         self.summary = Summary(run.summary)
@@ -111,13 +115,38 @@ class Run:
         goal: str | None = None,
         overwrite: bool | None = None,
     ) -> Metric:
-        """Say what a metric's summary is: min, max, mean, first, best (with `goal`), last or none."""
-        if step_metric is not None:
-            say_once(
-                "wandb step metric",
-                "define_metric: charts have the step as x axis, or what their reader chooses",
-            )
-        return self._goals.define(name, summary, goal)
+        """Say what a metric's summary is, and what W&B's charts have as x axis.
+
+        Args:
+            name: the metric, or `acc*` for all that begin so.
+            step_metric: the metric that is W&B's x axis; exptrack's readers choose theirs.
+            step_sync: for W&B.
+            hidden: for W&B.
+            summary: min, max, mean, first, best (with `goal`), last or none; several with commas.
+            goal: "minimize" or "maximize".
+            overwrite: not needed.
+
+        Raises:
+            ValueError: there is no such summary.
+        """
+        metric = self._goals.define(name, summary, goal)
+        asked = {
+            "step_metric": str(getattr(step_metric, "name", step_metric) or ""),
+            "step_sync": step_sync,
+            "hidden": hidden,
+            "summary": ",".join(metric.kinds),
+        }
+        wanted = {key: value for key, value in asked.items() if value not in (None, "")}
+        if name and wanted:
+            self._defined[name] = wanted
+            self._tell_wandb()
+        return metric
+
+    def _tell_wandb(self) -> None:
+        """For the W&B sink, as a config update: what the wire has for things said after the start."""
+        config = json_text({"_wandb": {"metrics": self._defined}}, "define_metric")
+        update = {"kind": "config", "time_ns": time.time_ns(), "config": config}
+        self.exptrack.put_item(msgpack.packb(update))
 
     def alert(
         self, title: str, text: str = "", level: Any = None, wait_duration: Any = None

@@ -1,8 +1,8 @@
 """Weights & Biases, through its real library.
 
-What stands where: settings (daemon.toml), names, rows, media, told (pure: entries to what W&B is told),
-process, session (wandb itself), offline_log, readback, server, witness (what W&B really holds), awaiting
-(what may be settled), opened, sink (all of it together).
+What stands where: settings (daemon.toml), names, rows, media, artifacts, told, refusals (pure: entries to
+what W&B is told), process, session (wandb itself), offline_log, readback, server, witness (what W&B really
+holds), awaiting (what may be settled), opened, sink (all of it together).
 """
 
 from __future__ import annotations

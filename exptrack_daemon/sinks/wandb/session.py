@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +14,7 @@ from typing import Any
 from exptrack_daemon.errors import SinkUnavailable
 from exptrack_daemon.journal.entries import RunInfo
 from exptrack_daemon.sinks.wandb import names
+from exptrack_daemon.sinks.wandb.artifacts import Reference
 from exptrack_daemon.sinks.wandb.errors import WorkerMustRestart
 from exptrack_daemon.sinks.wandb.media import Attachment, Picture
 from exptrack_daemon.sinks.wandb.process import find_helper, is_alive, kill_helper
@@ -194,6 +196,15 @@ class Session:
             if summary:
                 self._run.summary.update(dict(summary))
 
+    def define(self, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+        """Say what W&B's charts and summary make of metrics; what wandb does not take is left as it is."""
+        with self._service_errors():
+            for name, how in metrics.items():
+                try:
+                    self._run.define_metric(name, **{"step_metric": self._plan.step_name, **how})
+                except (self._wandb.Error, *_NOT_TAKEN) as error:
+                    logger.warning("W&B does not define metric %r so: %s", name, error)
+
     def note(self, notes: str) -> None:
         with self._service_errors():
             self._run.notes = notes
@@ -202,6 +213,24 @@ class Session:
         with self._service_errors():
             level = _ALERT_LEVELS[alert.level]
             self._run.alert(title=alert.title, text=alert.text or alert.title, level=level)
+
+    def put_artifact(self, reference: Reference) -> None:
+        """Tell W&B of a file; with `artifacts = "upload"` it is sent as well, after this has returned."""
+        with self._service_errors(), self._artifact_errors(reference):
+            made = self._wandb.Artifact(
+                reference.name, type=reference.type, metadata=reference.metadata
+            )
+            path = Path(reference.path)
+            if self._plan.settings.artifacts == "upload" and path.is_file():
+                made.add_file(str(path), policy="immutable")
+            elif self._plan.settings.artifacts == "upload" and path.is_dir():
+                made.add_dir(str(path), policy="immutable")
+            elif path.is_file() or reference.is_address:
+                made.add_reference(reference.uri, name=path.name or "file", checksum=False)
+            else:  # a folder would be listed file by file, and what is gone wandb does not take
+                with made.new_file("where.json") as file:
+                    json.dump({"path": reference.path}, file)
+            self._run.log_artifact(made)
 
     def check_health(self, now: float) -> None:
         """Raise when the service has died or writes nothing down any more; asks nothing of it.
@@ -229,6 +258,16 @@ class Session:
             logger.warning("W&B run %s did not finish cleanly: %r.", self._plan.run.run_id, error)
             return False
         return not self.was_told_to_stop
+
+    @contextmanager
+    def _artifact_errors(self, reference: Reference) -> Iterator[None]:
+        """What wandb does not take of one file would be refused again by the next worker."""
+        try:
+            yield
+        except (*_NOT_TAKEN, OSError) as error:
+            if isinstance(error, ConnectionError):
+                raise
+            logger.warning("W&B is not told of %s: %s", reference.path, error)
 
     @contextmanager
     def _service_errors(self) -> Iterator[None]:

@@ -15,6 +15,7 @@ DEFAULT_BASE_URL = "https://api.wandb.ai"
 
 Mode: TypeAlias = Literal["online", "offline"]
 _MODES = ("auto", "online", "offline")
+_ARTIFACTS = ("reference", "upload", "off")
 _MAX_TIMEOUT_S = 600.0
 _MAX_INTERVAL_S = 300
 
@@ -28,6 +29,8 @@ class WandbSettings:
     """Instead of the run's own project."""
     base_url: str | None = None
     api_key_file: str | None = None
+    artifacts: str = "reference"
+    """What becomes of a run's files: `reference` (where they are), `upload` (their bytes too), `off`."""
     init_timeout_s: float = 10.0
     finish_timeout_s: float = 10.0
     transmit_interval_s: int = 5
@@ -35,6 +38,8 @@ class WandbSettings:
 
     def __post_init__(self) -> None:
         _require(self.mode in _MODES, "mode", self.mode, "one of auto, online, offline")
+        wanted = "one of reference, upload, off"
+        _require(self.artifacts in _ARTIFACTS, "artifacts", self.artifacts, wanted)
         for name in ("init_timeout_s", "finish_timeout_s"):
             value = getattr(self, name)
             _require(

@@ -18,6 +18,7 @@ from typing import Any
 from exptrack_daemon.errors import SinkUnavailable
 from exptrack_daemon.journal.entries import Event, RunInfo
 from exptrack_daemon.sinks.base import Batch, SavedState, Settled, SinkContext
+from exptrack_daemon.sinks.wandb.artifacts import reference_of
 from exptrack_daemon.sinks.wandb.awaiting import Awaiting
 from exptrack_daemon.sinks.wandb.errors import WorkerMustRestart
 from exptrack_daemon.sinks.wandb.names import config_keys, run_identity
@@ -32,7 +33,7 @@ from exptrack_daemon.sinks.wandb.session import Plan, Session, project_of
 from exptrack_daemon.sinks.wandb.settings import Destination, WandbSettings
 from exptrack_daemon.sinks.wandb.told import Told
 from exptrack_daemon.sinks.wandb.witness import LogWitness, ServerWitness
-from exptrack_proto.records import Alert
+from exptrack_proto.records import Alert, Artifact, Graph
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class WandbSink:
         self._lines_held = self._lines
         self._awaiting = Awaiting()
         self._open: Opened | None = None
+        self._graph_is_known = False
 
     def write(self, batch: Batch) -> None:
         lines = lines_of(batch.entries, self._lines, self._keys)
@@ -77,6 +79,7 @@ class WandbSink:
             opened.put(line)
         opened.tell(told, self._run)
         self._alert(opened, batch)
+        self._put_artifacts(opened, batch)
         self._told, self._lines = told, self._lines + len(lines)
         self._awaiting.add(batch.end, self._lines, self._state())
 
@@ -98,6 +101,8 @@ class WandbSink:
             return
         files_done = opened.finish(self._told)
         self._lines_held = opened.witness.held_at_end(self._lines, files_done=files_done)
+        if self._lines_held < self._lines:
+            opened.learn_of_refusal(self._run.run_id)
         if has_ended and self._destination.mode == "online" and self._lines_held >= self._lines:
             self._remove_copies()
 
@@ -128,6 +133,20 @@ class WandbSink:
                 continue
             if entry.item.time_ns >= oldest_ns and self._lines >= opened.first_line:
                 opened.session.alert(entry.item)
+
+    def _put_artifacts(self, opened: Opened, batch: Batch) -> None:
+        """Those of a batch that W&B holds already too: it knows them by what they hold."""
+        for entry in batch.entries:
+            if not isinstance(entry, Event):
+                continue
+            if isinstance(entry.item, Artifact) and self._settings.artifacts != "off":
+                opened.session.put_artifact(reference_of(entry.item, self._run.run_id))
+            elif isinstance(entry.item, Graph) and not self._graph_is_known:
+                self._graph_is_known = True
+                logger.info(
+                    "Run %s: W&B has no place for a model's graph; TensorBoard shows it.",
+                    self._run.run_id,
+                )
 
     # -- opening ---------------------------------------------------------------------------------------
 
@@ -193,6 +212,7 @@ class WandbSink:
         if session.helper_pid is not None:
             self._context.announce_child(session.helper_pid)
         session.tell({}, self._told.summary)
+        session.define(self._told.metrics)
         return session
 
     def _warn_of_loss(self, held: int) -> None:

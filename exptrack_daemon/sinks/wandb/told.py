@@ -15,6 +15,10 @@ from exptrack_daemon.journal.entries import Entry, Event
 from exptrack_daemon.sinks.wandb.names import Keys, config_keys, prefix_of
 from exptrack_proto.records import Close, ConfigUpdate, Hparams, Note, Open, Summary
 
+OWN_KEY = "_wandb"
+"""In a config update: what is meant for W&B, `{"metrics": {NAME: arguments of define_metric}}`."""
+_DEFINING = {"step_metric": str, "step_sync": bool, "hidden": bool, "summary": str}
+
 _MAX_STATE_BYTES = 384 * 1024
 """Of config or summary in the saved state; what is larger is said once and not again."""
 
@@ -28,6 +32,8 @@ class Told:
     summary: Mapping[str, Any] = field(default_factory=dict)
     notes: str = ""
     """What was noted beyond the run's own notes."""
+    metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What `define_metric` was asked for, by W&B's key, which may end in `*`."""
     exit_code: int | None = None
     """Set when the trainer's rank 0 has closed the run; None while it runs."""
 
@@ -44,7 +50,7 @@ class Told:
         is_first = stream.role == "trainer" and stream.rank == 0
         match item:
             case ConfigUpdate():
-                return self.with_config(item.config)
+                return self.with_metrics(item.config, keys).with_config(item.config)
             case Hparams():
                 return self.with_config(item.hparams).with_summary(item.metrics, keys)
             case Summary():
@@ -60,7 +66,20 @@ class Told:
         return self
 
     def with_config(self, text: str) -> Told:
-        return replace(self, config={**self.config, **config_keys(_object(text))})
+        found = {name: value for name, value in _object(text).items() if name != OWN_KEY}
+        return replace(self, config={**self.config, **config_keys(found)})
+
+    def with_metrics(self, text: str, keys: Keys) -> Told:
+        own = _object(text).get(OWN_KEY)
+        asked = own.get("metrics") if isinstance(own, dict) else None
+        if not isinstance(asked, dict):
+            return self
+        defined = {
+            _pattern(name, keys): _arguments(given, keys)
+            for name, given in asked.items()
+            if name and isinstance(given, dict)
+        }
+        return replace(self, metrics={**self.metrics, **defined})
 
     def with_summary(self, text: str, keys: Keys, prefix: str = "") -> Told:
         return replace(self, summary={**self.summary, **keys.of(_object(text), prefix)})
@@ -70,6 +89,7 @@ class Told:
             "config": _if_small(self.config),
             "summary": _if_small(self.summary),
             "notes": self.notes,
+            "metrics": _if_small(self.metrics),
             "exit_code": self.exit_code,
         }
 
@@ -79,8 +99,28 @@ class Told:
             state.get("config") or {},
             state.get("summary") or {},
             state.get("notes") or "",
+            state.get("metrics") or {},
             state.get("exit_code"),
         )
+
+
+def _pattern(name: str, keys: Keys) -> str:
+    """W&B's key of a metric, or of all that begin so: `acc*`."""
+    is_beginning = name.endswith("*")
+    (key,) = keys.of({name[:-1] if is_beginning else name: None}, "")
+    return f"{key}*" if is_beginning else key
+
+
+def _arguments(given: Mapping[str, Any], keys: Keys) -> dict[str, Any]:
+    """What wandb's `define_metric` takes of it; anything else is passed over."""
+    known = {
+        name: given[name]
+        for name, kind in _DEFINING.items()
+        if isinstance(given.get(name), kind) and given[name] != ""
+    }
+    if "step_metric" in known:
+        known["step_metric"] = _pattern(known["step_metric"], keys)
+    return known
 
 
 def _exit_code(close: Close) -> int:

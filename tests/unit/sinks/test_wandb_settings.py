@@ -27,6 +27,7 @@ def test_unknown_keys_are_named_together_with_the_known_ones():
     "table",
     [
         {"mode": "on"},
+        {"artifacts": "all"},
         {"mode": 1},
         {"entity": ""},
         {"init_timeout_s": 0},
