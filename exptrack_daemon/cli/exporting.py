@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -22,11 +23,20 @@ from exptrack_daemon.cli.frame import (
     verb,
 )
 from exptrack_daemon.cli.render import clean, error_console, plural, warn
-from exptrack_daemon.store.export import export_to, write_parquet_columns, writer_for
-from exptrack_daemon.store.reader import HomeReader, Point, RunView
+from exptrack_daemon.errors import ExptrackError
+from exptrack_daemon.store.export import (
+    OnePoint,
+    export_to,
+    points_by_columns,
+    write_parquet_columns,
+    writer_for,
+)
+from exptrack_daemon.store.reader import HomeReader, RunView
 
 if TYPE_CHECKING:
     from exptrack_daemon.store.columns import Points
+
+Source = TypeVar("Source")
 
 _LONG_POINTS = 200_000
 _STEP_POINTS = 16_384
@@ -74,43 +84,54 @@ def export(
     show_notices(reader)
     for problem in view.problems:
         warn(f"run {view.id}: {problem}; what can be read is exported")
-    if chosen is Format.PARQUET and output != "-":
-        done = _export_columns(reader, view, Path(output), system=system)
-        if done is not None:
-            _say_done(done, output)
-            return
-    expected = view.facts.points + (view.facts.system_points if system else 0)
-    counted = _Counted(reader.points(view, system=system), expected)
+    known = len(reader.notices)
+    done = (
+        _export_columns(reader, view, output, system=system) if chosen is Format.PARQUET else None
+    )
+    if done is None:
+        expected = view.facts.points + (view.facts.system_points if system else 0)
+        counted = _Counted(points_by_columns(reader, view, system=system), expected)
+        _put(output, write, counted)
+        done = counted.done
+    for notice in reader.notices[known:]:
+        warn(notice)
+    if output != "-":
+        error_console().print(f"{plural(done, 'point')} written to {clean(output, 4_096)}")
+
+
+def _put(output: str, write: Callable[[Source, IO[bytes]], None], points: Source) -> None:
     if output == "-":
-        write(counted, sys.stdout.buffer)
-        return
-    export_to(Path(output), write, counted)
-    _say_done(counted.done, output)
+        write(points, sys.stdout.buffer)
+    else:
+        export_to(Path(output), write, points)
 
 
-def _export_columns(reader: HomeReader, view: RunView, path: Path, *, system: bool) -> int | None:
-    """From the store, by whole columns: how many points; None when most of a long run is in no part yet."""
+def _export_columns(reader: HomeReader, view: RunView, output: str, *, system: bool) -> int | None:
+    """Parquet by whole columns: how many points; None when most of a long run is in no part yet."""
     from exptrack_daemon.store.live import TailTooLong
 
-    done, known = 0, len(reader.notices)
+    done = 0
+    chunks = reader.columns(view, system=system)
+    try:
+        first = next(chunks, None)  # before anything is written
+    except TailTooLong:
+        return None
 
     def counted() -> Iterator[Points]:
         nonlocal done
-        for chunk in reader.columns(view, system=system):
+        for chunk in chain(() if first is None else (first,), chunks):
             done += len(chunk)
             yield chunk
 
     try:
-        export_to(path, write_parquet_columns, counted())
-    except TailTooLong:
+        _put(output, write_parquet_columns, counted())
+    except TailTooLong as error:
+        if output == "-":
+            raise ExptrackError(
+                f"run {view.id} grew faster than it was exported; give a file: -o FILE.parquet"
+            ) from error
         return None
-    for notice in reader.notices[known:]:
-        warn(notice)
     return done
-
-
-def _say_done(points: int, output: str) -> None:
-    error_console().print(f"{plural(points, 'point')} written to {clean(output, 4_096)}")
 
 
 def _by_ending(output: str) -> Format:
@@ -121,12 +142,12 @@ def _by_ending(output: str) -> Format:
 class _Counted:
     """Passes points on and counts them; shows a bar when it takes long and a person is watching."""
 
-    def __init__(self, points: Iterable[Point], expected: int) -> None:
+    def __init__(self, points: Iterable[OnePoint], expected: int) -> None:
         self._points = points
         self._expected = expected
         self.done = 0
 
-    def __iter__(self) -> Iterator[Point]:
+    def __iter__(self) -> Iterator[OnePoint]:
         shown = self._expected >= _LONG_POINTS and sys.stderr.isatty() and not sys.stdout.isatty()
         columns = (TextColumn("exporting"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
         with Progress(

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, TypeGuard, TypeVar
 
 from exptrack_daemon.errors import ExptrackError
-from exptrack_daemon.store.door import Point
+from exptrack_daemon.store.door import HasId, PointsDoor
 from exptrack_proto.records import Scalar
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ _SPECIAL = re.compile(r'[,"\r\n]')
 _DANGEROUS = ("=", "+", "-", "@", "'", "\t", "\r")
 
 Source = TypeVar("Source")
-Writer: TypeAlias = Callable[[Iterable[Point], IO[bytes]], None]
+OnePoint: TypeAlias = tuple[str, int, int, Scalar, int]
+"""As `store.door.Point`: name, step, time in nanoseconds, value, rank."""
+Writer: TypeAlias = Callable[[Iterable[OnePoint], IO[bytes]], None]
 
 
 class MissingExtra(ExptrackError):
@@ -76,6 +78,40 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def points_by_columns(
+    door: PointsDoor, run: str | HasId, *, system: bool = False
+) -> Iterator[OnePoint]:
+    """The points of `door.points(run)`, in the same order, from the store's columns: several times as fast.
+
+    Where the libraries of the store are missing, or too much of the run is in no part, from its journal.
+    """
+    done = 0
+    try:
+        from exptrack_daemon.store.live import TailTooLong
+    except ImportError:
+        yield from door.points(run, system=system)
+        return
+    try:
+        for chunk in door.columns(run, system=system):
+            for first in range(0, len(chunk), _BATCH_POINTS):
+                yield from _rows_of(chunk, slice(first, first + _BATCH_POINTS))
+            done += len(chunk)
+    except TailTooLong:
+        yield from islice(door.points(run, system=system), done, None)
+
+
+def _rows_of(chunk: Points, which: slice) -> Iterator[OnePoint]:
+    """Some of the points as Python values."""
+    keys = [chunk.keys[number] for number in chunk.series[which].tolist()]
+    values: list[Scalar] = chunk.values[which].tolist()
+    start = which.start
+    for at in chunk.kinds[which].nonzero()[0].tolist():  # all that are no floats
+        values[at] = chunk.scalar(start + at)
+    steps, times = chunk.steps[which].tolist(), chunk.times_ns[which].tolist()
+    names, ranks = (key.name for key in keys), (key.rank for key in keys)
+    return zip(names, steps, times, values, ranks, strict=True)
+
+
 def writer_for(kind: str, *, clean: Callable[[str], str] | None = None) -> Writer:
     """The writer of a format; `clean` is applied to texts that go to a terminal.
 
@@ -96,7 +132,7 @@ def writer_for(kind: str, *, clean: Callable[[str], str] | None = None) -> Write
 
 
 def write_csv(
-    points: Iterable[Point], stream: IO[bytes], *, clean: Callable[[str], str] | None = None
+    points: Iterable[OnePoint], stream: IO[bytes], *, clean: Callable[[str], str] | None = None
 ) -> None:
     cells = _Cells(clean)
     stream.write(f"{','.join(COLUMNS)}\n".encode())
@@ -110,11 +146,11 @@ def write_csv(
         stream.write("".join(lines).encode("utf-8"))
 
 
-def write_jsonl(points: Iterable[Point], stream: IO[bytes]) -> None:
+def write_jsonl(points: Iterable[OnePoint], stream: IO[bytes]) -> None:
     rest = iter(points)
     while batch := list(islice(rest, _BATCH_POINTS)):
         times = _times(batch)
-        names = {name: json.dumps(name) for name in {point.name for point in batch}}
+        names = {name: json.dumps(name) for name in {point[0] for point in batch}}
         lines = [
             f'{{"name": {names[name]}, "step": {step}, "time": {times[time_ns]},'
             f' "value": {_json(value)}, "rank": {rank}}}\n'
@@ -123,14 +159,14 @@ def write_jsonl(points: Iterable[Point], stream: IO[bytes]) -> None:
         stream.write("".join(lines).encode("ascii"))
 
 
-def json_line(point: Point) -> str:
+def json_line(point: OnePoint) -> str:
     """One point as a line of JSON. Control characters and all but ASCII are escaped."""
     line = io.BytesIO()
     write_jsonl([point], line)
     return line.getvalue().decode("ascii")
 
 
-def write_parquet(points: Iterable[Point], stream: IO[bytes]) -> None:
+def write_parquet(points: Iterable[OnePoint], stream: IO[bytes]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -184,9 +220,9 @@ def seconds(time_ns: int) -> str:
     return f"{time_ns // 1_000_000_000}.{time_ns % 1_000_000_000:09d}"
 
 
-def _times(batch: list[Point]) -> dict[int, str]:
+def _times(batch: list[OnePoint]) -> dict[int, str]:
     """The times of a batch as texts; the values of a row share theirs."""
-    return {time_ns: seconds(time_ns) for time_ns in {point.time_ns for point in batch}}
+    return {time_ns: seconds(time_ns) for time_ns in {point[2] for point in batch}}
 
 
 def _json(value: Scalar) -> str:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import sys
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from exptrack_daemon.store.export import (
     MissingExtra,
     export_to,
     json_line,
+    points_by_columns,
     seconds,
     unguarded,
     write_csv,
@@ -23,6 +25,7 @@ from exptrack_daemon.store.export import (
     write_parquet_columns,
     writer_for,
 )
+from exptrack_daemon.store.live import TailTooLong
 from exptrack_daemon.store.reader import Point, open_home
 from tests.support.homes import HomeBuilder
 from tests.support.stores import deliver
@@ -203,3 +206,36 @@ def test_parquet_from_columns_is_parquet_from_points(tmp_path):
         tables = [pq.read_table(io.BytesIO(file.getvalue())) for file in (one, other)]
         assert repr(tables[0].to_pylist()) == repr(tables[1].to_pylist())
         assert tables[0].schema == tables[1].schema
+        assert_same_lines(reader, system=system)
+
+
+def assert_same_lines(reader, *, system):
+    for write in (write_csv, write_jsonl):
+        one, other = io.BytesIO(), io.BytesIO()
+        write(reader.points("r", system=system), one)
+        write(points_by_columns(reader, "r", system=system), other)
+        assert one.getvalue() == other.getvalue()
+
+
+def test_where_too_much_is_in_no_part_the_journal_takes_over_where_columns_ended(
+    tmp_path, monkeypatch
+):
+    run = HomeBuilder(tmp_path).run("r")
+    trainer = run.stream()
+    for step in range(9):
+        trainer.log({"a": step, "b": "text"}, step)
+    reader = open_home(tmp_path)
+    (chunk,) = reader.columns("r")
+
+    def broken(*_args, **_options):
+        yield chunk
+        raise TailTooLong
+
+    for step in range(9, 20):
+        trainer.log({"a": step}, step)
+    run.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(reader, "columns", broken)
+        assert_same_lines(reader, system=False)
+    monkeypatch.setitem(sys.modules, "exptrack_daemon.store.live", None)
+    assert_same_lines(reader, system=False)
