@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +22,7 @@ class LazyMount:
         *,
         policy: str | None = None,
         most_body_bytes: int = MOST_BODY_BYTES,
-        close: Callable[[], None] | None = None,
+        close: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """`policy`: the Content-Security-Policy of its answers, where the strict one would break it."""
         self.path = path
@@ -44,7 +44,7 @@ class LazyMount:
     async def close(self) -> None:
         """With the server."""
         if self._app is not None and self._close is not None:
-            await asyncio.to_thread(self._close)
+            await self._close()
 
     async def _made(self) -> ASGIApp:
         async with self._making:

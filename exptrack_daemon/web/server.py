@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -79,7 +80,18 @@ def server_of(app: Door) -> uvicorn.Server:
         timeout_graceful_shutdown=_STOP_WITHIN_S,
         lifespan="on",
     )
+    logging.getLogger("uvicorn.error").addFilter(is_worth_saying)
     return _Server(config)
+
+
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Not that a page which listened was cut off when the server was told to stop."""
+    if record.msg.startswith("Cancel %s running task(s)"):
+        return False
+    error = record.exc_info[1] if record.exc_info else None
+    while error is not None and not isinstance(error, asyncio.CancelledError):
+        error = error.__cause__ or error.__context__
+    return error is None
 
 
 class _Server(uvicorn.Server):

@@ -35,15 +35,24 @@ def studio_mount(studio: Studio) -> LazyMount:
     """The tabs below `/ui`; what they started ends with the server."""
     jobs = Jobs(studio.clock)
     temporary: list[str] = []
+    made: list[Started] = []
 
     def make() -> ASGIApp:
         temporary.append(tempfile.mkdtemp(prefix="exptrack-studio-"))
         try:
-            return Started(_gradio_app(studio, jobs, temporary[-1]), page_head())
+            made.append(Started(_gradio_app(studio, jobs, temporary[-1]), page_head()))
         except ModuleNotFoundError as error:
             raise MissingExtra(f"the tabs need {error.name}: pip install 'exptrack[ui]'") from error
+        return made[-1]
 
-    def close() -> None:
+    async def close() -> None:
+        try:
+            for app in made:
+                await app.close()
+        finally:
+            await asyncio.to_thread(put_away)
+
+    def put_away() -> None:
         jobs.close()
         for folder in temporary:
             shutil.rmtree(folder, ignore_errors=True)
@@ -93,3 +102,8 @@ class Started:
                 await self._stack.enter_async_context(self._app.router.lifespan_context(self._app))
         # the app stands below its whole path itself
         await self._pages({**scope, "root_path": ""}, receive, send)
+
+    async def close(self) -> None:
+        """Run its end, if it was started."""
+        if self._stack is not None:
+            await self._stack.aclose()

@@ -32,7 +32,10 @@ def test_it_is_made_once_however_many_come_at_once_and_closed_with_the_server():
         made.append(1)
         return PlainTextResponse("there")
 
-    mount = LazyMount("/x", make, close=lambda: closed.append(1))
+    async def close():
+        closed.append(1)
+
+    mount = LazyMount("/x", make, close=close)
 
     async def all_at_once():
         answers = await asyncio.gather(*(ask(mount) for _ in range(10)))
