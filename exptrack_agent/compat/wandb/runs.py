@@ -49,10 +49,10 @@ class Run:
         exptrack: the run underneath, for everything else that exptrack can do.
     """
 
-    def __init__(self, run: ExptrackRun, about: About) -> None:
+    def __init__(self, run: ExptrackRun, about: About, step: int = 0) -> None:
         self.exptrack = run
         self._about = about
-        self._step = 0
+        self._step = step
         self._goals = Goals()
         self._defined: dict[str, dict[str, Any]] = {}
         self._watches: list[Any] = []

@@ -11,6 +11,7 @@ from typing import Any
 from exptrack_agent.compat.wandb.environment import from_environment, from_settings, mode_here
 from exptrack_agent.compat.wandb.errors import Error
 from exptrack_agent.compat.wandb.mappings import as_mapping
+from exptrack_agent.compat.wandb.resumed import next_step
 from exptrack_agent.compat.wandb.runs import About, Run
 from exptrack_agent.notices import say_once
 from exptrack_agent.settings import home_path
@@ -162,7 +163,8 @@ def _begin(
         resumed=existed,
         allow_val_change=allow_val_change,
     )
-    return Run(inner, about)
+    is_known = existed and run_id is not None and inner.mode == "online"
+    return Run(inner, about, next_step(inner.home, inner.id) if is_known else 0)
 
 
 def _resume(given: Any, run_id: str | None) -> str:

@@ -49,7 +49,8 @@ class Opened:
             SinkUnavailable: it has to wait until the server holds the ones before.
         """
         if line.number >= self._next_line:
-            if not self.refusals.may_send(line.number, self.witness.held()):
+            narrowed = self.refusals.window
+            if narrowed and not self.refusals.may_send(line.number, self.witness.held()):
                 raise SinkUnavailable(
                     "W&B refused what it was sent; rows go in small numbers until the one is found"
                 )

@@ -16,6 +16,7 @@ from pathlib import Path
 _FOR_WHAT_WAS_SENT = re.compile(r"(400|413|422)\b")
 _MAX_WINDOW = 1_024
 _MAX_POISON = 10_000
+_MAX_IN_A_ROW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Refusals:
         if sent <= held:
             return self
         on_their_way = min(sent - held, self.window or _MAX_WINDOW)
+        if on_their_way == 1 and {*range(held - _MAX_IN_A_ROW, held)} <= {*self.poison}:
+            return self  # not the rows are at fault, but what travels with each of them
         if on_their_way == 1:
             poison = (*self.poison, held)[-_MAX_POISON:]
             return replace(self, window=0, until=0, poison=poison)

@@ -20,6 +20,7 @@ import exptrack_agent.compat.wandb as wandb
 from exptrack_agent import Misuse
 from exptrack_agent.compat.wandb import session
 from exptrack_agent.compat.wandb.metrics import Goals
+from exptrack_agent.compat.wandb.resumed import next_step
 from tests.unit.integrations.reading import Kept, recovered
 
 
@@ -38,6 +39,27 @@ def only(home: Path) -> Kept:
     wandb.finish()
     (run,) = recovered(home)
     return run
+
+
+def test_the_step_after_the_last_one_is_known_from_what_was_recorded(home: Path):
+    run = wandb.init(id="before")
+    run.log({"a": 1}, step=41)
+    run.log({"a": 1}, step=7)
+    only(home)
+    assert next_step(home, "before") == 42
+    assert next_step(home, "nobody") == 0
+
+
+def test_a_run_that_is_gone_on_with_counts_from_there(daemon, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("EXPTRACK_MODE", "online")
+    for _ in range(2):
+        wandb.init(id="again", autostart=False)
+        begun_at = wandb.run.step
+        for _ in range(3):
+            wandb.log({"a": 1})
+        wandb.run.exptrack.flush(timeout_s=10)
+        wandb.finish()
+    assert begun_at == 3
 
 
 # --- steps ----------------------------------------------------------------------------------------
@@ -284,6 +306,18 @@ def test_arrays_in_a_config_are_not_compared_as_truth():
     wandb.init(mode="disabled", config={"a": np.zeros(2)})
     with pytest.raises(wandb.errors.ConfigError):
         wandb.config.a = np.zeros(2)
+
+
+def test_what_was_defined_is_told_to_the_sink_and_stands_in_no_users_config(home: Path):
+    run = wandb.init(config={"lr": 1})
+    run.define_metric("loss", step_metric="epoch", summary="best", goal="maximize")
+    run.define_metric("acc*", step_metric=wandb.define_metric("epoch", hidden=True))
+    assert dict(wandb.config) == {"lr": 1}
+    assert only(home).config["_wandb"]["metrics"] == {
+        "loss": {"step_metric": "epoch", "summary": "max"},
+        "epoch": {"hidden": True},
+        "acc*": {"step_metric": "epoch"},
+    }
 
 
 def test_summary_holds_last_values_what_is_set_and_what_was_defined(home: Path):

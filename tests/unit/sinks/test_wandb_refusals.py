@@ -34,6 +34,12 @@ def test_a_refusal_with_nothing_on_its_way_says_nothing_of_lines():
     assert Refusals().after(5, 5) == Refusals()
 
 
+def test_when_row_after_row_is_refused_it_is_not_the_rows():
+    many = Refusals(poison=tuple(range(5, 25)))
+    assert many.after(25, 26) == many
+    assert many.after(30, 31).poison[-1] == 30
+
+
 def test_they_outlive_the_process_and_a_damaged_file_is_none(tmp_path):
     some = Refusals(4, 100, (7,))
     some.save(tmp_path)
