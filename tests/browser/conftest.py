@@ -23,9 +23,9 @@ PATIENT_MS = 45_000
 _ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-background-networking"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests."""
+    """One browser for a module: while it is open, no test of its process can run an event loop of its own."""
     found = next((path for name in _CHROMIUM if (path := shutil.which(name))), None)
     if found is None:
         pytest.skip("no Chromium here: `make browser`, or apt-get install chromium")

@@ -19,15 +19,19 @@ class Studio:
         self.home = Home(home)
         self.start = ""
         """The address with the token."""
+        self.allowed: set[str] = set()
+        """Parts of what it may complain of."""
+        self._log = home.with_name(f"{home.name}.log")
         self._process: subprocess.Popen[str] | None = None
 
     def begin(self, port: int = 0) -> None:
         """Start it and wait for its address."""
         command = [sys.executable, "-m", "exptrack_daemon", "ui", "--no-browser"]
         command += ["--home", str(self.home.path), "--port", str(port)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-        )
+        with self._log.open("a") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+            )
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         self.start = next(word for word in line.split() if word.startswith("http://"))
@@ -46,7 +50,7 @@ class Studio:
         return port
 
     def end(self) -> None:
-        """Stop it, as Ctrl-C would."""
+        """Stop it, as Ctrl-C would; it has nothing to complain of."""
         if self._process is None:
             return
         self._process.terminate()
@@ -58,3 +62,10 @@ class Studio:
         assert self._process.stdout is not None
         self._process.stdout.close()
         self._process = None
+        assert self._complaints() == set()
+
+    def _complaints(self) -> set[str]:
+        """What it wrote to stderr, of a traceback the error."""
+        lines = {line for line in self._log.read_text().splitlines() if line[:1].strip()}
+        around = ("Traceback (most", "During handling", "The above exception", *self.allowed)
+        return {line for line in lines if not any(part in line for part in around)}

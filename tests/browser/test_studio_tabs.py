@@ -56,14 +56,18 @@ def tabs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     home.mkdir(mode=0o700)
     studio = Tabs(home)
     studio.begin()
+    window = Window(
+        browser
+    )  # stays open to the end: a server that is told to stop ends its streams
     try:
-        studio.unused = unused_tabs(Window(browser), studio)
+        studio.unused = unused_tabs(window, studio)
         HomeBuilder(home).finished_run("run1", rows=40, name=ATTACK, project=ATTACK, notes=ATTACK)
         (home / "launch.toml").write_text(SCRIPTS)
         (home / "counts.py").write_text(COUNTS)
         yield studio
     finally:
         studio.end()
+        window.close()
         supervisor.stop(home)
 
 
@@ -79,7 +83,6 @@ def unused_tabs(window: Window, studio: Studio) -> dict[str, str]:
     expect(how).not_to_have_value("")
     expect(page.locator("#xt-launch")).to_be_disabled()
     said["training"] = f"{box(page, 'state').input_value()} {how.input_value()}"
-    window.close()
     return said
 
 
@@ -140,7 +143,7 @@ def save_compare_and_restore(page: Page, picture: Callable[..., None]) -> None:
     page.locator("#xt-diff").click()
     expect(page.locator("#xt-changes")).to_contain_text("log_interval")
     expect(page.locator("#xt-changes")).to_contain_text('["a", "b"]')
-    picture(page, "tab-configuration-versions")
+    picture(page, "studio-tab-configuration")
     page.locator("#xt-restore").click()
     expect(told).to_have_value(re.compile("is the newest again"))
     expect(box(page, "log_interval")).to_have_value("3")
@@ -170,7 +173,7 @@ def test_the_simulation_is_started_watched_and_stopped(
     expect(charts.locator("#bar")).to_be_hidden()
     before = box(page, "step").input_value()
     expect(box(page, "step")).not_to_have_value(before)
-    picture(page, "tab-training-running")
+    picture(page, "studio-tab-training")
     page.locator("#xt-stop").click()
     expect(box(page, "state")).to_have_value("Stopped, as you asked")
     expect(box(page, "output")).to_have_value(re.compile("stopped after [0-9]+"))
@@ -211,7 +214,7 @@ def test_a_run_is_seen_whole_and_its_texts_stay_texts(
     expect(drawn).to_have_js_property("complete", True)
     assert drawn.evaluate("image => image.naturalWidth") > 500
     expect(page.locator("#xt-health")).to_contain_text("Disk")
-    picture(page, "tab-monitoring")
+    picture(page, "studio-tab-monitoring")
     page.get_by_role("button", name="Theme: system").click()
     expect(drawn).to_have_attribute("src", re.compile("theme=dark"))
     assert page.title() == "exptrack studio"
@@ -275,6 +278,7 @@ def test_a_program_saves_launches_and_looks_with_the_token(tabs: Tabs) -> None:
         assert "version" in str(words)
         summary = client.predict("run1", api_name="/monitor_run")[2]
         assert ["Id", "run1"] in summary["data"]
+        tabs.allowed.add("is not in the list of choices")
         with pytest.raises(gradio_client.exceptions.AppError, match="not in the list"):
             client.predict("missing", api_name="/launch_script")
     finally:

@@ -19,7 +19,7 @@ export function controls(state, changed) {
     } } }, label);
     return button;
   };
-  const search = h("input", { type: "search", value: state.q, placeholder: "Search metrics: loss|acc", "aria-label": "Search metrics; a regular expression works", on: { input: (event) => { state.q = event.target.value; changed.search(); } } });
+  const search = h("input", { type: "search", value: state.q, placeholder: "Search: loss|acc", "aria-label": "Search metrics; a regular expression works", on: { input: (event) => { state.q = event.target.value; changed.search(); } } });
   const axis = h("select", { "aria-label": "x axis", on: { change: (event) => { state.x = event.target.value; state.zoom = null; changed.view(); } } }, X_AXES.map(([value, label]) => h("option", { value }, label)));
   axis.value = state.x;
   const shownWeight = h("output", {}, state.smoothing.toFixed(2));

@@ -63,9 +63,10 @@ function labels(ctx, { lo, hi, histograms, width, height }) {
   ctx.fillStyle = themeColour("muted");
   ctx.font = "11px system-ui, sans-serif";
   ctx.textAlign = "right";
-  ctx.fillText(number(hi), LEFT - 6, TOP + 9);
-  ctx.fillText(number((lo + hi) / 2), LEFT - 6, (height - BOTTOM + TOP) / 2 + 4);
-  ctx.fillText(number(lo), LEFT - 6, height - BOTTOM);
+  const short = (edge) => number(Number(edge.toPrecision(3))); // what fits beside the map
+  ctx.fillText(short(hi), LEFT - 6, TOP + 9);
+  ctx.fillText(short((lo + hi) / 2), LEFT - 6, (height - BOTTOM + TOP) / 2 + 4);
+  ctx.fillText(short(lo), LEFT - 6, height - BOTTOM);
   ctx.fillText(whole(histograms[histograms.length - 1].step), width - 2, height - 5);
   ctx.textAlign = "left";
   ctx.fillText(`step ${whole(histograms[0].step)}`, LEFT, height - 5);

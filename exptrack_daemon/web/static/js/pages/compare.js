@@ -28,14 +28,14 @@ export function comparePage(main, route, shell) {
   let board = null;
   let media = null;
   let stopHearing = () => {};
-  fill(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("span", { class: "row actions" }, ids.length > 1 && menu("Choose runs", (panel, close) => chooseRuns(panel, ids, shell, close)), ids.length > 0 && h("a", { class: "button", href: formatRoute("charts", { runs: ids.join(",") }) }, "Charts of these"))), content);
+  fill(main, h("div", { class: "head" }, h("h1", {}, "Compare"), h("span", { class: "row actions" }, ids.length > 1 && menu("Choose runs", (panel, close) => chooseRuns(panel, ids, shell, close)), ids.length > 1 && h("a", { class: "button", href: formatRoute("charts", { runs: ids.join(",") }) }, "Charts of these"))), content);
   start().catch((error) => shell.say(error, content));
 
   async function start() {
     const { runs, missing } = await findRuns(ids.slice(0, MOST_COLUMNS));
     if (runs.length < 2) {
       const choice = h("div");
-      fill(content, box(runs.length ? `Compare ${runs[0].name || runs[0].id} with …` : "Which runs?", choice, h("p", { class: "muted" }, "Or tick them on the ", h("a", { href: "#/runs" }, "Runs page"), ", which searches all of them.")));
+      fill(content, h("div", { class: "narrow" }, box(runs.length ? `Compare ${runs[0].name || runs[0].id} with …` : "Which runs?", choice, h("p", { class: "muted" }, "Or tick them on the ", h("a", { href: "#/runs" }, "Runs page"), ", which searches all of them."))));
       return chooseRuns(choice, runs.map(({ id }) => id), shell);
     }
     const details = (await Promise.allSettled(runs.map((run) => api.run(run.id)))).map((result, index) => result.value ?? runs[index]);
@@ -98,7 +98,8 @@ async function chooseRuns(host, ids, shell, close = () => {}) {
       go.disabled = ticked.size < 2;
     },
   });
-  host.append(go);
+  host.append(h("p", {}, go));
+  if (runs.length < 2) host.append(h("p", {}, "There is no other run in this home yet."));
 }
 
 function runHeads(runs, names) {
