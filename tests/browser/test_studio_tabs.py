@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -62,6 +64,7 @@ def tabs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     try:
         studio.unused = unused_tabs(window, studio)
         HomeBuilder(home).finished_run("run1", rows=40, name=ATTACK, project=ATTACK, notes=ATTACK)
+        training(home)
         (home / "launch.toml").write_text(SCRIPTS)
         (home / "counts.py").write_text(COUNTS)
         yield studio
@@ -69,6 +72,18 @@ def tabs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         studio.end()
         window.close()
         supervisor.stop(home)
+
+
+def training(home: Path) -> None:
+    """A run that logged all that the picture shows."""
+    run = HomeBuilder(home).run("run2", age_s=100)
+    stream = run.stream(name="resnet", project="spiral", config={"lr": 0.3, "layers": 18})
+    for step in range(200):
+        left = math.exp(-step / 60)
+        values = {"train/loss": left, "train/accuracy": 1 - 0.7 * left}
+        stream.log(values | {"gradients/norm": 2 * left * (1 + step % 7 / 20)}, step)
+    stream.close()
+    run.close()
 
 
 def unused_tabs(window: Window, studio: Studio) -> dict[str, str]:
@@ -109,6 +124,7 @@ def test_a_preset_is_changed_refused_in_words_saved_in_versions_and_restored(
     choose(page, "preset", "Basic Tracking")
     expect(box(page, "log_interval")).to_have_value("10")
     expect(box(page, "experiment_name")).to_have_value("basic_experiment")
+    picture(page, "studio-tab-configuration")
     box(page, "log_interval").fill("0")
     wrong = page.locator(".xt-wrong textarea").first
     expect(wrong).to_have_value("log_interval is a number of steps, 1 or more, not 0")
@@ -143,7 +159,7 @@ def save_compare_and_restore(page: Page, picture: Callable[..., None]) -> None:
     page.locator("#xt-diff").click()
     expect(page.locator("#xt-changes")).to_contain_text("log_interval")
     expect(page.locator("#xt-changes")).to_contain_text('["a", "b"]')
-    picture(page, "studio-tab-configuration")
+    picture(page, "tab-configuration-versions")
     page.locator("#xt-restore").click()
     expect(told).to_have_value(re.compile("is the newest again"))
     expect(box(page, "log_interval")).to_have_value("3")
@@ -214,6 +230,11 @@ def test_a_run_is_seen_whole_and_its_texts_stay_texts(
     expect(drawn).to_have_js_property("complete", True)
     assert drawn.evaluate("image => image.naturalWidth") > 500
     expect(page.locator("#xt-health")).to_contain_text("Disk")
+    picture(page, "tab-monitoring-attack")
+    choose(page, "run", "spiral / resnet")
+    expect(page.locator("#xt-values")).to_contain_text("gradients/norm")
+    expect(drawn).to_have_attribute("src", re.compile("run2"))
+    expect(drawn).to_have_js_property("complete", True)
     picture(page, "studio-tab-monitoring")
     page.get_by_role("button", name="Theme: system").click()
     expect(drawn).to_have_attribute("src", re.compile("theme=dark"))
