@@ -24,7 +24,15 @@ import pyarrow.parquet as pq
 
 from exptrack_daemon.store.columns import BIG, TEXT, Points, SeriesKey
 from exptrack_daemon.store.pyramid import CellRows, levels_of
-from exptrack_daemon.store.row_groups import FORMAT, META, PartUnusable, RowGroups, Span, reading
+from exptrack_daemon.store.row_groups import (
+    FORMAT,
+    META,
+    PartUnusable,
+    RowGroups,
+    Span,
+    array_of,
+    reading,
+)
 from exptrack_daemon.store.series import Array, Axis
 
 __all__ = ["DiskPart", "Level", "MemoryPart", "PartName", "PartUnusable", "Raw", "Slice", "Wanted"]
@@ -56,6 +64,7 @@ _CELL_SCHEMA = pa.schema(
         for field in fields(CellRows)
     ]
 )
+_CELL_KINDS = {field.name: field.type.to_pandas_dtype() for field in _CELL_SCHEMA}
 
 
 class PartName(NamedTuple):
@@ -331,7 +340,9 @@ class DiskPart:
         """Cells of several levels, at least those whose numbers lie from lo to hi; and how many of each."""
         spans = [Span(level.first, level.length, "cell", lo, hi) for level, lo, hi in wanted]
         table, places = self._cells.read(spans)
-        rows = CellRows(*(table.column(name).to_numpy() for name in _CELL_SCHEMA.names))
+        rows = CellRows(
+            *(array_of(table.column(name), _CELL_KINDS[name]) for name in _CELL_SCHEMA.names)
+        )
         which = [np.arange(place.start, place.stop) for place in places]
         return rows.take(np.concatenate(which)), [len(one) for one in which]
 
@@ -342,8 +353,8 @@ class DiskPart:
             FileNotFoundError, PartUnusable: as for opening.
         """
         table, _ = self._rows.read([Span(0, len(self))], _SCHEMA.names[4:])
-        kinds = table.column("kind").to_numpy()
-        ordinals = table.column("ordinal").to_numpy()
+        kinds = array_of(table.column("kind"), np.uint8)
+        ordinals = array_of(table.column("ordinal"), np.int64)
         texts: dict[int, str] = {}
         column = table.column("text")
         if column.null_count < len(column):
@@ -352,17 +363,16 @@ class DiskPart:
             texts = dict(zip(ordinals[odd].tolist(), words, strict=True))
         counts = [place.length for place in self.slices.values()]
         series = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-        times = table.column("time").cast(pa.int64()).to_numpy()
-        values = table.column("value").to_numpy()
+        raw = _raw_of(table)
         return Points(
-            *(tuple(self.slices), series, table.column("step").to_numpy(), times, values),
+            *(tuple(self.slices), series, raw.steps, raw.times_ns, raw.values),
             *(ordinals, kinds, texts),
         )
 
 
 def _raw_of(table: Any) -> Raw:
     steps, times, values = (table.column(name) for name in _POINT)
-    return Raw(steps.to_numpy(), times.cast(pa.int64()).to_numpy(), values.to_numpy())
+    return Raw(array_of(steps, np.int64), array_of(times, np.int64), array_of(values, np.float64))
 
 
 class MemoryPart:

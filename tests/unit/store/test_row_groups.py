@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exptrack_daemon.store.row_groups import FORMAT, META, PartUnusable, RowGroups, Span
+from exptrack_daemon.store.row_groups import FORMAT, META, PartUnusable, RowGroups, Span, array_of
+from tests.support.homes import HomeBuilder
+from tests.support.stores import deliver
 
 ROWS, SIZE = 47, 10
 
@@ -73,3 +78,28 @@ def test_what_is_gone_or_newer_or_no_parquet_is_told_apart(tmp_path: Path) -> No
     file.path.unlink()
     with pytest.raises(FileNotFoundError):
         file.read([Span(0, 1)])
+
+
+def test_columns_are_what_pyarrow_says_in_one_piece_or_several_with_nulls_and_cut() -> None:
+    whole = pa.chunked_array([[1.5, None, 3.0], [], [None], [float("inf"), -0.0]], pa.float64())
+    for first in range(7):
+        for last in range(first, 7):
+            column = whole.slice(first, last - first)
+            expected = column.to_numpy()
+            np.testing.assert_array_equal(array_of(column, np.float64), expected)
+    times = pa.chunked_array([[5, 6], [7]], pa.timestamp("ns", tz="UTC"))
+    assert array_of(times.slice(1), np.int64).tolist() == [6, 7]
+
+
+def test_a_chart_imports_no_pandas(tmp_path: Path) -> None:
+    HomeBuilder(tmp_path).finished_run("r", rows=50)
+    deliver(tmp_path, "r")
+    code = (
+        "import sys; from exptrack_daemon.store.reader import open_home; home = open_home(sys.argv[1]);"
+        "found = home.cells('r', ['loss'], width=1, lo=0, hi=49)['loss']; home.series('r', ['loss']);"
+        "print(int(found.count.sum()), 'pandas' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["50", "False"]
