@@ -3,6 +3,7 @@
 - One series of 10 M points in a run, downsampled to 1,000 cells: by a new reader and by one that was asked
   before, against DuckDB and polars with the same cells (min, max, mean) from the same, cached files.
 - 50 runs of one metric of 100 k points in one chart, likewise.
+- 50 runs of 20 metrics of 100 k points in 20 charts: all names of a run at once, against one after another.
 - The sink of the code gets rows of 20 metrics, as the delivery loop hands them over; by CPU second, fsyncs
   included, against decoding the same rows.
 - Bytes a point at rest, cells included: ten random walks with step and time, as float64 with all its bits,
@@ -12,6 +13,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +30,7 @@ from benchmarks.stats import turns
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.home import Home
-from exptrack_daemon.journal.cursor import Cursor, save_cursor
+from exptrack_daemon.journal.cursor import Cursor, load_cursor, save_cursor
 from exptrack_daemon.journal.writer import Journal, JournalConfig
 from exptrack_daemon.sinks import store
 from exptrack_daemon.store.columns import Points, SeriesKey, sort
@@ -44,11 +46,13 @@ from exptrack_proto.records import Open, Row
 QUESTION = "How fast are charts read from the store, how fast is it written, and how large is it?"
 START_NS = 1_700_000_000_000_000_000
 LONG, MANY = "1 x 10 M", "50 x 100 k"
+WIDE, WIDE_SINGLY = "50 x 20 x 100 k: at once", "50 x 20 x 100 k: one name after another"
 DECODING = "decoding of the same rows"
 GOALS = [
     Goal(measure=f"{LONG}: new reader", at_most=50.0),
     Goal(measure=f"{LONG}: asked before", at_most=15.0),
     Goal(measure=f"{MANY}: new reader", at_most=300.0),
+    Goal(measure=WIDE, at_most=0.5, baseline=WIDE_SINGLY),
     Goal(measure="sink", at_least=1.5, baseline=DECODING),
     Goal(measure="at rest, float32 once", at_most=6.0),
     Goal(measure="at rest, all bits", at_most=6.0),
@@ -69,6 +73,7 @@ def run(plan: Plan, report: Report) -> None:
         for run_id in many:
             make_run(home, run_id, ["loss"], 100_000)
         charts(plan, report, home, {LONG: (["long"], long), MANY: (many, 100_000)}, repeats)
+        wide(plan, report, home, plan.pick(5, 2))
         sizes(report, home)
         live(plan, report, home, repeats)
     sink_rate(plan, report, repeats)
@@ -100,6 +105,40 @@ def cells(reader: HomeReader, runs: list[str], n: int, width: int) -> None:
     for run in runs:
         found = reader.cells(run, ["loss"], width=width, lo=0, hi=n - 1)["loss"]
         assert int(found.count.sum()) == n
+
+
+def wide(plan: Plan, report: Report, home: Path, repeats: int) -> None:
+    """20 charts of 50 runs at the width that a page asks for; all runs hold the same bytes."""
+    names = [f"train/metric_{number}" for number in range(20)]
+    make_run(home, "wide0", names, 100_000)
+    runs = ["wide0", *(copied_run(home, "wide0", f"wide{number}") for number in range(1, 50))]
+    reader, width = open_home(home), width_for(0, 99_999, 400)
+
+    def at_once(asked: list[list[str]]) -> None:
+        for run_id in runs:
+            for names in asked:
+                reader.cells(run_id, names, width=width, lo=0, hi=99_999)
+
+    jobs = {WIDE: [names], WIDE_SINGLY: [[name] for name in names]}
+    for number, name in turns(list(jobs), repeats + 1):
+        plan.say(f"{name}, repeat {number} of {repeats}")
+        began = time.perf_counter()
+        at_once(jobs[name])
+        if number:
+            report.add(name, "ms", (time.perf_counter() - began) * 1e3)
+
+
+def copied_run(home: Path, run_id: str, other: str) -> str:
+    journal = open_journal(home, other)
+    journal.commit()
+    journal.close()
+    shutil.copytree(Home(home).run(run_id) / FOLDER, Home(home).run(other) / FOLDER)
+    save_cursor(
+        OsFiles(),
+        Home(home).cursor(other, SINK),
+        load_cursor(OsFiles(), Home(home).cursor(run_id, SINK)),
+    )
+    return other
 
 
 def by_duckdb(files: list[str], width: int) -> None:

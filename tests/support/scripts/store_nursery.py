@@ -28,11 +28,12 @@ class HastyClock(SystemClock):
 
 
 def work(home: Path) -> None:
-    """Deliver, for ever."""
+    """Deliver, until killed, or until the nursery is gone."""
+    nursery = os.getppid()
     clock = HastyClock()
     batch_bytes = random.choice((150, 600, 4_000))
     lane = store_lane(home, "r", clock, sizes=MIDDLING, files=OsFiles(), batch_bytes=batch_bytes)
-    while True:
+    while os.getppid() == nursery:
         lane.has_news = True
         lane.step(clock.monotonic_s())
         time.sleep(0.0005)
