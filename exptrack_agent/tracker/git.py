@@ -9,6 +9,7 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -150,10 +151,12 @@ def _read(
 
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
+    poll = select.poll()  # `select.select` knows no descriptor beyond 1,023
+    poll.register(descriptor, select.POLLIN)
     data = bytearray()
     while len(data) < most:
         left_s = deadline - time.monotonic()
-        if left_s <= 0 or not select.select([descriptor], [], [], left_s)[0]:
+        if left_s <= 0 or not poll.poll(ceil(left_s * 1000)):
             raise subprocess.TimeoutExpired(command, left_s)
         piece = os.read(descriptor, 65_536)
         if not piece:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,20 @@ class Stored(NamedTuple):
 def make_box(tmp_path: Path, *, ring: bool = True, spool: bool = True, **limits: int) -> BlackBox:
     """A box with its places below `tmp_path`; `limits` override the usual ones."""
     places = Places(tmp_path / "ring" if ring else None, tmp_path / "spool" if spool else None)
-    return BlackBox("a-run", STREAM, places, BoxLimits(**{"keep_free_bytes": 0, **limits}))
+    box = BlackBox("a-run", STREAM, places, BoxLimits(**{"keep_free_bytes": 0, **limits}))
+    _made.append(box)
+    return box
+
+
+_made: list[BlackBox] = []
+
+
+def close_boxes() -> None:
+    """Give back the descriptors and the memory of all boxes made so far."""
+    while _made:
+        box = _made.pop()
+        with contextlib.suppress(Exception):  # closed already, or broken by its test
+            box.close(keep=False)
 
 
 def make_log(

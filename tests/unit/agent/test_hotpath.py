@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from exptrack_agent.hotpath import IS_COMPILED, HotRowLog
 from exptrack_agent.rows import RowLog
 from exptrack_proto.limits import MAX_STEP, MIN_STEP
-from tests.unit.agent.boxes import make_log, rows_in, values_in
+from tests.unit.agent.boxes import close_boxes, make_log, rows_in, values_in
 
 needs_compiled = pytest.mark.skipif(not IS_COMPILED, reason="needs the compiled hot path")
 
@@ -60,6 +60,7 @@ def test_both_write_the_same_rows(tmp_path_factory: pytest.TempPathFactory, rows
     assert compiled.sequence == plain.sequence
     last = [msgpack.packb(sorted(log.last_values().items())) for log in (compiled, plain)]
     assert last[0] == last[1]
+    close_boxes()  # one example after another
 
 
 @needs_compiled

@@ -82,8 +82,8 @@ def test_the_demo_runs_in_the_home_and_hands_on_its_exit_code(
 
     asked = {}
     fake = types.ModuleType("exptrack_daemon.demo")
-    fake.run = lambda **options: asked.update(options) or code
+    fake.run = lambda home, show: asked.update(home=home, show=show) or code
     monkeypatch.setitem(sys.modules, "exptrack_daemon.demo", fake)
     monkeypatch.setattr(exptrack_daemon, "demo", fake, raising=False)
     assert run_cli(HomeBuilder(tmp_path), "demo").exit_code == exit_code
-    assert asked == {"home": tmp_path.resolve()}
+    assert asked == {"home": tmp_path.resolve(), "show": None}  # nobody sits there
