@@ -115,8 +115,10 @@ def _served(
     studio = Studio(home)
     studio.begin()
     yield studio
-    studio.end()
-    supervisor.stop(home)
+    try:
+        studio.end()
+    finally:
+        supervisor.stop(home)
 
 
 @pytest.fixture(scope="session")

@@ -69,9 +69,11 @@ def tabs(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         (home / "counts.py").write_text(COUNTS)
         yield studio
     finally:
-        studio.end()
-        window.close()
-        supervisor.stop(home)
+        try:
+            studio.end()
+        finally:
+            window.close()
+            supervisor.stop(home)
 
 
 def training(home: Path) -> None:
