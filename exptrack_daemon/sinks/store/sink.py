@@ -136,7 +136,9 @@ class StoreSink:
             ) from error
 
     def _put(self, name: PartName, data: bytes, *, is_cells: bool = False) -> None:
-        self._files.make_directory(self._folder)
+        if not self._files.exists(self._folder):
+            self._files.make_directory(self._folder)
+            self._files.sync_directory(self._folder.parent)  # else a power cut takes the folder
         path = self._folder / (name.cells_file if is_cells else name.file)
         replace_durably(self._files, path, data)
 

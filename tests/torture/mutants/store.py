@@ -6,6 +6,7 @@ from tests.torture.mutants.mutant import Mutant, many
 
 LIVES = "tests/property/test_store_lives.py"
 ROW_GROUPS = "tests/unit/store/test_row_groups.py"
+POWER = "tests/torture/test_store_power.py"
 SERIES = "tests/unit/store/test_series.py"
 
 GATHERING = many(
@@ -45,6 +46,7 @@ SINK = (
         Mutant("merged parts go before the saved manifest stops naming them", "        if saved is not None:\n            named |=", "        if saved is None:\n            named |=", LIVES),
         Mutant("a finished run's manifest points behind its open rows", "if self._manifest.parts and not len(self._gathering):", "if self._manifest.parts:", LIVES),
         Mutant("the manifest counts rows behind a part's end", "            *(tuple(parts), at.position, chunk.row,", "            *(tuple(parts), at.position, self._gathering.row,", LIVES),
+        Mutant("a power cut takes the folder of the parts", "            self._files.sync_directory(self._folder.parent)  # else a power cut takes the folder\n", "", POWER),
         Mutant("only the first of the merged parts goes into the new one", "points = held[0] if len(held) == 1 else sort(concat(held))", "points = held[0]", LIVES),
     ),
     *many(
