@@ -125,6 +125,7 @@ class Supervisor:
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY_S
             rotate_log(self._config.home.log, sys.stderr.fileno())
+        self._stop_if_homeless()
         self._stop_if_idle(now)
 
     def _renew_intake(self) -> None:
@@ -194,6 +195,12 @@ class Supervisor:
             self._busy_at = now
         if limit is not None and now - self._busy_at > limit:
             logger.info("Nothing to do for %.0f s; the daemon ends.", limit)
+            self._stopping = True
+
+    def _stop_if_homeless(self) -> None:
+        """A home that was deleted has no daemon: nobody could find it any more, to ask or to stop it."""
+        if not self._config.home.lock.exists():
+            logger.error("%s was removed; its daemon ends.", self._config.home.path)
             self._stopping = True
 
     def _is_behind(self) -> bool:

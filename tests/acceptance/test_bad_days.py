@@ -375,3 +375,13 @@ print(json.dumps(run.stats()))
 """
     _, said = ended(train(script, home, "x"))
     assert "is not recorded" in "".join(said)
+
+
+def test_a_daemon_whose_home_is_deleted_ends(home: Path) -> None:
+    daemon = Daemon(home).start()
+    try:
+        shutil.rmtree(home)
+        assert daemon.process is not None
+        assert daemon.process.wait(45) == 0
+    finally:
+        daemon.end()
