@@ -315,7 +315,7 @@ def interrupt(number, frame):
 signal.signal(signal.SIGALRM, interrupt)
 for cell in range(100):
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.002 + 0.00002 * cell)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.00001 * cell)  # more would fill the memory
         while True:
             run.log(wide)
     except KeyboardInterrupt:

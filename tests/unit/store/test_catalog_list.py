@@ -6,7 +6,7 @@ import json
 from contextlib import closing
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from exptrack_daemon.store import open_home
@@ -104,6 +104,7 @@ def test_names_are_counted_by_run_and_some_runs_can_be_left_out(home):
     assert ask(home, lambda catalog: read_names(catalog, but=["r"])) == {"loss": 1, "lr": 1}
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(st.dictionaries(KEYS, CONFIGS, max_size=5), KEYS)
 def test_a_key_found_in_the_text_is_the_one_of_the_config(config, key):
     found, expected = config_finder(key)(json.dumps(config)), nested_value(config, key)
