@@ -3,7 +3,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+WORKERS ?= 3
 FUZZ_SECONDS ?= 600
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
