@@ -162,7 +162,7 @@ print(json.dumps({**stats, "lost": run.dropped}))
 
     assert exptrack("recover", "--home", str(home)).returncode == 0
     verified = exptrack("verify", "bounded", "--home", str(home))
-    assert f"{stats['lost']} items" in verified.stdout.replace(",", "")
+    assert f"{stats['lost']} lost" in verified.stdout.replace(",", "")
 
 
 # --- shared memory --------------------------------------------------------------------------------

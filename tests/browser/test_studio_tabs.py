@@ -157,6 +157,7 @@ def save_compare_and_restore(page: Page, picture: Callable[..., None]) -> None:
     box(page, "log_interval").fill("7")
     box(page, "tags").fill("a, b")
     page.locator("#xt-save").click()
+    expect(box(page, "after")).not_to_have_value(first)
     expect(box(page, "before")).to_have_value(first)
     page.locator("#xt-diff").click()
     expect(page.locator("#xt-changes")).to_contain_text("log_interval")
