@@ -38,7 +38,6 @@ CREATE TABLE runs (
   -- the journal position that all of this run's lines stand for
   segment INTEGER NOT NULL, offset INTEGER NOT NULL, record INTEGER NOT NULL, journal_rows INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX runs_by_age ON runs (created_ns DESC);
 CREATE TABLE streams (
   run TEXT NOT NULL, id TEXT NOT NULL, number INTEGER NOT NULL,
   rank INTEGER NOT NULL, world_size INTEGER NOT NULL, attempt INTEGER NOT NULL, role TEXT NOT NULL,
@@ -74,8 +73,13 @@ CREATE TABLE artifacts (
   PRIMARY KEY (run, number)
 ) WITHOUT ROWID;
 """
-_BY_NAME = "CREATE INDEX IF NOT EXISTS summary_by_name ON summary (name, kind, run, value)"
-"""One metric of all runs, for the run list; an older catalogue gets it when it is next written."""
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS summary_by_name ON summary (name, kind, run, value)",
+    "CREATE INDEX IF NOT EXISTS runs_listed ON runs (created_ns DESC, status, project, name, tags)",
+    "DROP INDEX IF EXISTS runs_by_age",
+)
+"""One metric of all runs, and what is asked of all of them, for the run list; an older catalogue gets them
+when it is next written."""
 
 
 class CatalogNewer(ExptrackError):
@@ -103,7 +107,8 @@ def open_writing(home: Home) -> tuple[sqlite3.Connection, bool]:
         connection.execute("PRAGMA synchronous=NORMAL")
         if version == 0:
             _create(connection)
-        connection.execute(_BY_NAME)
+        for statement in _INDEXES:
+            connection.execute(statement)
     except BaseException:
         connection.close()
         raise

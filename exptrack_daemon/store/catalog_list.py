@@ -1,14 +1,15 @@
 """The catalogue asked by columns: one field, metric or config key of very many runs at a time.
 
-A line of the catalogue can be taken as it is when all streams of the run have ended (`is_closed`) and nothing
-stands in the journal behind its position (see `currency`).
+A line of the catalogue can be taken as it is when all streams of the run have ended (`read_closed`) and
+nothing stands in the journal behind its position (see `currency`).
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from exptrack_daemon.journal.position import Position
@@ -33,9 +34,15 @@ COLUMNS = {
     "config": "config",
 }
 """What a line of a run holds, and what its column in the catalogue is called."""
+LISTED = frozenset(("created", "status", "project", "name", "tags"))
+"""What the index `runs_listed` holds: read without the lines themselves, which are long."""
+MOST_ASKED = 500
+"""So many runs can be asked for by id in one statement; of more, a whole column is read as fast."""
+_FETCHED = 200
+_OPEN = ("open", "unknown")
+"""What a line's status is while a stream of its run has not ended."""
 _KINDS = ("system", "ranks", "rank0", "user")
 """Who wrote a last value; a later one stands above an earlier."""
-_MOST_ASKED = 500
 _DECODER = json.JSONDecoder()
 _DEEPEST = 8
 _INSIDE = "{ "
@@ -48,29 +55,37 @@ class Line(NamedTuple):
     position: Position
 
 
-def is_closed(status: str) -> bool:
-    """Whether a line of this status says that all of the run's streams have ended."""
-    return status not in ("open", "unknown")
-
-
 def read_lines(connection: sqlite3.Connection, only: Sequence[str] | None = None) -> list[Line]:
     query = "SELECT id, segment, offset, record, journal_rows FROM runs"
-    rows = _rows(connection, query, "id", only)
-    return [Line(row[0], Position(*row[1:])) for row in rows]
+    ids, *places = _columns(connection, query, "id", only)
+    return [Line(run, Position(*place)) for run, *place in zip(ids, *places, strict=True)]
 
 
 def read_fields(
     connection: sqlite3.Connection, names: Sequence[str], only: Sequence[str] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Some of `COLUMNS`, each by run; tags as tuples, the config as its JSON text."""
-    columns = ", ".join(COLUMNS[name] for name in ("id", *names))
-    rows = list(_rows(connection, f"SELECT {columns} FROM runs", "id", only))
-    if not rows:
-        return {name: {} for name in names}
-    ids, *values = zip(*rows, strict=True)
+    ids, *columns = _columns(connection, _select(names), "id", only)
+    return _by_run(names, ids, columns)
+
+
+def read_closed(connection: sqlite3.Connection, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Some of `LISTED`, as `read_fields`, of the runs whose streams have all ended, newest first."""
+    closed = f"WHERE status NOT IN ({', '.join('?' * len(_OPEN))}) ORDER BY created_ns DESC"
+    ids, *columns = _fetch(connection.execute(f"{_select(names)} {closed}", _OPEN))
+    return _by_run(names, ids, columns)
+
+
+def _select(names: Sequence[str]) -> str:
+    return f"SELECT {', '.join(COLUMNS[name] for name in ('id', *names))} FROM runs"
+
+
+def _by_run(
+    names: Sequence[str], ids: Sequence[str], columns: Sequence[list[Any]]
+) -> dict[str, dict[str, Any]]:
     found = {
         name: dict(zip(ids, column, strict=True))
-        for name, column in zip(names, values, strict=True)
+        for name, column in zip(names, columns, strict=True)
     }
     if "tags" in found:
         known = {text: tuple(json.loads(text)) for text in set(found["tags"].values())}
@@ -89,17 +104,19 @@ def read_values(
 ) -> dict[str, Any]:
     """The last value of one metric, by run; what the user set stands above what was logged."""
     query = "SELECT run, value FROM summary WHERE name = ? AND kind = ?"
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for kind in _KINDS:
-        found.update(_rows(connection, query, "run", only, name, kind))
-    return {run: _decode(text) for run, text in found.items()}
+        runs, texts = _columns(connection, query, "run", only, name, kind)
+        found.update(zip(runs, _decode(texts), strict=True))
+    return found
 
 
 def read_names(connection: sqlite3.Connection, but: Sequence[str]) -> dict[str, int]:
     """The names of all last values, and how many runs have each; some runs left out."""
     query = "SELECT name, COUNT(DISTINCT run) FROM summary GROUP BY name"
     counts: dict[str, int] = dict(connection.execute(query).fetchall())
-    for name, _ in set(_rows(connection, "SELECT name, run FROM summary", "run", but)):
+    left_out = _columns(connection, "SELECT name, run FROM summary", "run", but)
+    for name, _ in set(zip(*left_out, strict=True)):
         counts[name] -= 1
     return {name: count for name, count in counts.items() if count}
 
@@ -137,12 +154,12 @@ def nested_value(config: Any, key: str) -> Any:
     return None
 
 
-def _decode(text: str) -> Any:
-    """A JSON text that mostly is one number."""
+def _decode(texts: Sequence[str]) -> list[Any]:
+    """JSON texts of which most are one number."""
     try:
-        return float(text) if "." in text else int(text)
+        return [float(text) if "." in text else int(text) for text in texts]
     except ValueError:
-        return json.loads(text)
+        return [json.loads(text) for text in texts]
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -157,16 +174,27 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _rows(
+def _columns(
     connection: sqlite3.Connection, query: str, key: str, only: Sequence[str] | None, *given: Any
-) -> Iterable[tuple[Any, ...]]:
-    """The rows of a query, of `only` these runs when given."""
+) -> list[list[Any]]:
+    """The columns of a query, of `only` these runs when given."""
     if only is None:
-        return connection.execute(query, given).fetchall()
+        return _fetch(connection.execute(query, given))
     join = "AND" if given else "WHERE"
-    found: list[tuple[Any, ...]] = []
-    for first in range(0, len(only), _MOST_ASKED):
-        asked = only[first : first + _MOST_ASKED]
+    pieces = []
+    for first in range(0, max(len(only), 1), MOST_ASKED):
+        asked = only[first : first + MOST_ASKED]
         marks = ", ".join("?" * len(asked))
-        found += connection.execute(f"{query} {join} {key} IN ({marks})", (*given, *asked))
-    return found
+        pieces.append(
+            _fetch(connection.execute(f"{query} {join} {key} IN ({marks})", (*given, *asked)))
+        )
+    return [list(itertools.chain(*columns)) for columns in zip(*pieces, strict=True)]
+
+
+def _fetch(cursor: sqlite3.Cursor) -> list[list[Any]]:
+    """The columns of what was asked, in pieces: ten thousand rows at once keep the collector busy."""
+    columns: list[list[Any]] = [[] for _ in cursor.description]
+    while rows := cursor.fetchmany(_FETCHED):
+        for column, piece in zip(columns, zip(*rows, strict=True), strict=True):
+            column.extend(piece)
+    return columns

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from exptrack_daemon.store.catalog_list import (
     COLUMNS,
+    LISTED,
     flatten,
-    is_closed,
+    read_closed,
     read_fields,
     read_lines,
     read_names,
@@ -94,10 +95,10 @@ class Question:
             filter=given, sort=order, columns={name: reference(name) for name in columns}
         )
 
-    def stored(self) -> list[str]:
-        """The fields in the catalogue that are needed of every run."""
-        wanted = (*self.filter.references(), *(on for on, _ in self.sort))
-        return [on.name for on in wanted if on.kind == "field" and on.name in COLUMNS]
+    def listed(self) -> list[str]:
+        """Those of `LISTED` that are needed of every run."""
+        wanted = (*self.filter.references(), *(on for on, _ in self.sort), _CREATED)
+        return sorted({on.name for on in wanted if on.kind == "field" and on.name in LISTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def list_runs(
     """Answer the question, with the catalogue as far as it can be used."""
 
     def answer(connection: sqlite3.Connection | None) -> RunPage:
-        listing = _Listing(reader, connection, now_ns, question.stored())
+        listing = _Listing(reader, connection, now_ns, question.listed())
         return listing.page(question, limit, offset)
 
     return reader.ask(answer) or answer(None)
@@ -138,7 +139,7 @@ class _Listing:
         reader: HomeReader,
         connection: sqlite3.Connection | None,
         now_ns: int,
-        fields: Sequence[str] = (),
+        fields: Sequence[str] = (_CREATED.name,),
     ) -> None:
         self._reader = reader
         self._connection = connection
@@ -148,19 +149,19 @@ class _Listing:
         self._is_checked = is_behind(reader.home)
         self._fields: dict[str, Column] = {}
         if connection is not None:
-            needed = dict.fromkeys(("status", "created", *fields))
-            self._fields = read_fields(connection, list(needed))
-        self._current = self._find_current()
-        others = reader.views(sorted(self._names - self._current))
+            self._fields = read_closed(connection, fields)
+        self._lines = self._find_lines()
+        """The runs whose line of the catalogue is taken as it is, newest first."""
+        others = reader.views(sorted(self._names.difference(self._lines)))
         self._views = {view.id: view for view in others}
 
-    def _find_current(self) -> set[str]:
-        """The runs whose line can be taken as it is."""
-        closed = {
-            run for run, status in self._fields.get("status", {}).items() if is_closed(status)
-        }
-        closed &= self._names - self._reader.live_runs()
-        return closed - self._behind(closed) if self._is_checked else closed
+    def _find_lines(self) -> list[str]:
+        known = self._names - self._reader.live_runs()
+        lines = [run for run in self._fields.get(_CREATED.name, ()) if run in known]
+        if not self._is_checked:
+            return lines
+        stale = self._behind(lines)
+        return [run for run in lines if run not in stale]
 
     def _behind(self, runs: Iterable[str]) -> set[str]:
         if self._connection is None:
@@ -174,19 +175,14 @@ class _Listing:
             table = self._table()
             ids = select(table, question)
             shown = ids[offset:end]
-            stale = set() if self._is_checked else self._behind(self._current.intersection(shown))
+            known = [run for run in shown if run not in self._views]
+            stale = set() if self._is_checked else self._behind(known)
             if not stale:
                 break
-            self._current -= stale
+            self._lines = [run for run in self._lines if run not in stale]
             self._views |= {view.id: view for view in self._reader.views(sorted(stale))}
         notes = unknown_notes(table, self._known_names)
-        return RunPage(self._rows(shown, question.columns), len(ids), notes)
-
-    def _rows(self, shown: Sequence[str], columns: Mapping[str, Reference]) -> list[RunRow]:
-        fields: dict[str, Column] = {}
-        if self._connection is not None:
-            fields = read_fields(self._connection, _FIXED, shown)
-        return rows_of(self._table(fields), shown, columns)
+        return RunPage(rows_of(table, shown, question.columns), len(ids), notes)
 
     def names(self) -> ColumnNames:
         """What there are values for, of all runs."""
@@ -194,18 +190,19 @@ class _Listing:
         config: Counter[str] = Counter()
         if self._connection is not None:
             summary.update(read_names(self._connection, but=list(self._views)))
-            for run, text in read_fields(self._connection, ["config"])["config"].items():
-                if run in self._current:
-                    config.update(list(flatten(json.loads(text))))
+            texts = read_fields(self._connection, ["config"])["config"]
+            for run in self._lines:
+                config.update(list(flatten(json.loads(texts[run]))))
         for view in self._views.values():
             summary.update({**view.facts.values.system, **view.facts.summary}.keys())
             config.update(list(flatten(view.facts.run.config)))
         return ColumnNames(dict(sorted(summary.items())), dict(sorted(config.items())))
 
-    def _table(self, fields: Mapping[str, Column] | None = None) -> Table:
-        lines = [run for run in self._fields.get("status", ()) if run in self._current]
-        known = self._fields if fields is None else fields
-        return Table(self._connection, lines, known, self._views, self._annotations, self._now_ns)
+    def _table(self) -> Table:
+        known = self._fields
+        return Table(
+            self._connection, self._lines, known, self._views, self._annotations, self._now_ns
+        )
 
     def _known_names(self) -> list[str]:
         names = self._reader.column_names()
@@ -250,10 +247,12 @@ def _sorted_by(column: Column, ids: Sequence[str], *, is_down: bool) -> list[str
 
 def rows_of(table: Table, ids: Sequence[str], columns: Mapping[str, Reference]) -> list[RunRow]:
     """These runs as the list shows them."""
-    fields = {name: table.column(Reference("field", name), ids) for name in _FIXED}
-    lost = table.column(Reference("field", "lost"), ids)
-    archived = table.column(Reference("field", "archived"), ids)
-    values = {name: table.column(on, ids) for name, on in columns.items()}
+    needs_config = any(on.kind in ("config", "value") for on in columns.values())
+    page = table.narrowed(ids, list(COLUMNS) if needs_config else _FIXED)
+    fields = {name: page.column(Reference("field", name)) for name in _FIXED}
+    lost = page.column(Reference("field", "lost"))
+    archived = page.column(Reference("field", "archived"))
+    values = {name: page.column(on) for name, on in columns.items()}
     return [
         RunRow(
             id=run,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from exptrack_daemon.store.annotations import Annotation
 from exptrack_daemon.store.catalog_list import (
+    MOST_ASKED,
     config_finder,
     nested_value,
     read_fields,
@@ -30,7 +31,7 @@ _ANNOTATED = ("name", "tags", "notes")
 class Table:
     """Columns, read as they are asked for; of `lines` from the catalogue, of `views` from their journals.
 
-    `fields` are columns of the catalogue that were read before.
+    `fields` are columns of the catalogue that were read before. A column may name other runs too.
     """
 
     def __init__(
@@ -52,49 +53,59 @@ class Table:
         self._annotations = {run: annotations[run] for run in self.ids if run in annotations}
         self._now_ns = now_ns
         self._columns: dict[Reference, Column] = {}
+        self._only: Sequence[str] | None = None
+        """The runs that the catalogue is asked for; None: all."""
 
-    def column(self, on: Reference, only: Sequence[str] | None = None) -> Column:
-        """Values by run, of `only` these runs when given; a run without one may be left out."""
-        known = self._columns.get(on)
-        if known is not None:
-            return known
-        found = self._read(on, only)
-        if only is None:
-            self._columns[on] = found
-        return found
+    def narrowed(self, ids: Sequence[str], fields: Sequence[str]) -> Table:
+        """A table of some of the runs, with these fields of the catalogue read at once."""
+        lines = [run for run in ids if run not in self._views]
+        views = {run: self._views[run] for run in ids if run in self._views}
+        only = lines if len(lines) <= MOST_ASKED else None
+        read = {} if self._connection is None else read_fields(self._connection, fields, only)
+        table = Table(self._connection, lines, read, views, self._annotations, self._now_ns)
+        table._columns, table._only = dict(self._columns), only
+        return table
+
+    def column(self, on: Reference) -> Column:
+        """Values by run; a run without one may be left out."""
+        if on not in self._columns:
+            self._columns[on] = self._read(on)
+        return self._columns[on]
 
     def aligned(self, references: Iterable[Reference]) -> dict[Reference, list[Any]]:
         """The columns of these references, each in the order of `ids`; None where a run has no value."""
         columns = {on: self.column(on) for on in references}
         return {on: list(map(column.get, self.ids)) for on, column in columns.items()}
 
-    def _read(self, on: Reference, only: Sequence[str] | None) -> Column:
+    def _read(self, on: Reference) -> Column:
         if on.kind == "field":
-            return self._field(on.name, only)
+            return self._field(on.name)
         if on.kind == "config":
-            return self._config(on.name, only)
-        found = self._summary(on.name, only)
+            return self._config(on.name)
+        found = self._summary(on.name)
         if on.kind == "value" and not found:
-            found = self._config(on.name, only)
-        if not found and only is None:
+            found = self._config(on.name)
+        if not found:
             self.unknown[on.name] = on
         return found
 
-    def _field(self, name: str, only: Sequence[str] | None) -> Column:
+    def _field(self, name: str) -> Column:
         if name == "age":
-            created = self.column(Reference("field", "created"), only)
+            created = self.column(Reference("field", "created"))
             return {run: (self._now_ns - at) / 1e9 for run, at in created.items() if at}
         if name == "duration":
-            begun = self.column(Reference("field", "created"), only)
-            ended = self.column(Reference("field", "updated"), only)
-            return {run: (at - begun[run]) / 1e9 for run, at in ended.items() if at and begun[run]}
+            begun = self.column(Reference("field", "created"))
+            ended = self.column(Reference("field", "updated"))
+            return {
+                run: (at - begun[run]) / 1e9 for run, at in ended.items() if at and begun.get(run)
+            }
         if name == "archived":
-            return {run: self._is_archived(run) for run in only or self.ids}
+            return {run: self._is_archived(run) for run in self.ids}
         if name == "lost":
             found: Column = dict.fromkeys(self._lines, 0)
             found |= read_lost(self._connection) if self._connection else {}
         else:
-            found = self._stored(name, only)
+            found = self._stored(name)
         found |= {run: _fact(view, name) for run, view in self._views.items()}
         if name in _ANNOTATED:
             self._overlay(name, found)
@@ -112,9 +123,9 @@ class Table:
             elif (changed := getattr(annotation, name)) is not None:
                 found[run] = changed
 
-    def _summary(self, name: str, only: Sequence[str] | None) -> Column:
+    def _summary(self, name: str) -> Column:
         catalog = self._connection
-        found = {} if catalog is None else read_values(catalog, name, only)
+        found = {} if catalog is None else read_values(catalog, name, self._only)
         for run, view in self._views.items():
             found.pop(run, None)
             value = _summary_value(view.facts, name)
@@ -122,21 +133,21 @@ class Table:
                 found[run] = value
         return found
 
-    def _config(self, name: str, only: Sequence[str] | None) -> Column:
-        texts, find = self._stored("config", only), config_finder(name)
+    def _config(self, name: str) -> Column:
+        texts, find = self._stored("config"), config_finder(name)
         found = {run: find(text) for run, text in texts.items()}
         found |= {
             run: nested_value(view.facts.run.config, name) for run, view in self._views.items()
         }
         return {run: value for run, value in found.items() if value is not None}
 
-    def _stored(self, name: str, only: Sequence[str] | None) -> Column:
+    def _stored(self, name: str) -> Column:
         """A field in the catalogue, which may name runs that are gone."""
         if name in self._fields:
             return dict(self._fields[name])
         if self._connection is None:
             return {}
-        return read_fields(self._connection, [name], only)[name]
+        return read_fields(self._connection, [name], self._only)[name]
 
 
 def _fact(view: RunView, name: str) -> Any:

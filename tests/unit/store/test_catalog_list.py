@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from exptrack_daemon.store import open_home
 from exptrack_daemon.store.catalog import consult, open_writing
 from exptrack_daemon.store.catalog_list import (
+    LISTED,
     config_finder,
     flatten,
-    is_closed,
     nested_value,
+    read_closed,
     read_fields,
     read_lines,
     read_lost,
@@ -79,13 +80,27 @@ def test_a_column_can_be_asked_for_a_few_runs_or_very_many(home):
 def test_fields_come_together_each_by_run(home):
     found = ask(home, lambda catalog: read_fields(catalog, ["tags", "rows"], ["s"]))
     assert found == {"tags": {"s": ("x",)}, "rows": {"s": 3}}
-    found = ask(home, lambda catalog: read_fields(catalog, ["status", "rows"]))
-    assert found["rows"] == {"r": 2, "s": 3}
-    assert {run: is_closed(status) for run, status in found["status"].items()} == {
-        "r": False,
-        "s": True,
-    }
+    found = ask(home, lambda catalog: read_fields(catalog, ["rows"]))
+    assert found == {"rows": {"r": 2, "s": 3}}
     assert ask(home, lambda catalog: read_fields(catalog, ["rows"], ["no"])) == {"rows": {}}
+
+
+def test_runs_that_have_ended_come_newest_first_with_what_their_index_holds(home):
+    for run_id in ("t", "u"):
+        home.finished_run(run_id)
+    asked = []
+    with closing(open_writing(home.home)[0]) as connection:
+        for run_id in ("u", "t"):
+            save(connection, open_home(home.path).view(run_id).facts, Saved())
+        connection.set_trace_callback(asked.append)
+        found = read_closed(connection, sorted(LISTED))
+        connection.set_trace_callback(None)
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    created = list(found["created"].values())
+    assert created == sorted(created, reverse=True)
+    assert set(found["created"]) == {"s", "t", "u"}
+    assert found["tags"]["s"] == ("x",)
+    assert [text for *_, text in plan] == ["SCAN runs USING COVERING INDEX runs_listed"]
 
 
 def test_lines_say_up_to_where_they_stand(home):
