@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgpack
 
+from exptrack_agent import preemption
 from exptrack_agent.blackbox import BlackBox
 from exptrack_agent.courier import Courier, Lane, release_courier
+from exptrack_agent.exits import exit_code_of, exits, whole_code
 from exptrack_agent.hotpath import HotRowLog
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.launch import daemon_is_near
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 _POLL_S = 0.02
 _LANDING_S = 2.0
 _LOOK_AGAIN_S = 0.25
-_INTERRUPTED = 130
 
 
 class Opening(NamedTuple):
@@ -136,6 +137,8 @@ class Run(HotRowLog):
         self._began_ns = time.time_ns()
         self._finished = box is None
         self._finish_lock = threading.Lock()
+        self.stopped_by = 0
+        """The signal that asked for it (`stop_on_signals`), or 0."""
         if box is not None:
             record = {**opening.record, "config": config}
             self.put_item(msgpack.packb(record), Kind.OPEN)
@@ -181,23 +184,28 @@ class Run(HotRowLog):
         """End the run. Sinks may still be busy; that is the daemon's business.
 
         Args:
-            exit_code: 0: the run is `finished`; anything else: `failed`.
+            exit_code: 0: the run is `finished`; anything else: `failed`. A run that was asked to stop by a
+                signal (`stop_on_signals`) and ends with 0 is `preempted`.
             timeout_s: how long to wait for the last rows to be durable. What is not by then stays in the
                 black box, and the daemon, or `exptrack recover`, takes it from there.
         """
+        preemption.forget(self)
         with self._finish_lock:
             if self._finished:
                 return
             self._finished = True
         if self.landing is not None:
             self.landing.settle(min(timeout_s, _LANDING_S))
-        code = _whole_code(exit_code)
+        code = whole_code(exit_code)
+        if self.stop_requested:
+            code = preemption.code_at_end(code, self.stopped_by)
         close = {
             "kind": "close",
             "time_ns": time.time_ns(),
             "status": "finished" if code == 0 else "failed",
             "exit_code": code,
         }
+        exits.leave(self)
         box = self.end(msgpack.packb(close), f"run {self.name} is finished")
         try:
             if self._has_daemon():
@@ -205,6 +213,22 @@ class Run(HotRowLog):
         finally:
             self._let_go(box)
             self._speak()
+
+    def stop_on_signals(self, *signals: int) -> None:
+        """Let a cluster's signals ask this run to stop: they set `stop_requested` and end nothing themselves.
+
+        The training looks at `stop_requested`, saves and ends. The run is `preempted` then, not `finished`;
+        setting `stop_requested = ""` says that it was done anyway. What handled a signal before is called
+        too, and handles it alone again after the run's end.
+
+        Args:
+            signals: of SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU; none: SIGTERM and SIGUSR1.
+
+        Raises:
+            Misuse: another signal, or another thread than the main one.
+        """
+        if not self._finished or self.mode == "disabled":
+            preemption.listen(self, signals or preemption.USUAL)
 
     @property
     def is_finished(self) -> bool:
@@ -337,22 +361,6 @@ class Run(HotRowLog):
 
     def _put(self, kind: str, **fields: Any) -> None:
         self.put_item(msgpack.packb({"kind": kind, "time_ns": time.time_ns(), **fields}))
-
-
-def exit_code_of(error: BaseException | None) -> int:
-    """The exit code of a program that this exception ends."""
-    if error is None:
-        return 0
-    if isinstance(error, SystemExit):
-        return _whole_code(error.code)
-    return _INTERRUPTED if isinstance(error, KeyboardInterrupt) else 1
-
-
-def _whole_code(code: object) -> int:
-    """What `sys.exit` makes of a code: None is 0, what is no number is 1."""
-    if code is None:
-        return 0
-    return int(code) if isinstance(code, int) and abs(code) < 2**31 else 1
 
 
 def _costs(sample: list[int]) -> dict[str, float | None]:

@@ -12,14 +12,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from exptrack_agent import courier, notices
+from exptrack_agent import courier, notices, preemption
 from exptrack_agent.blackbox import BlackBox, Places, make_private_folder
 from exptrack_agent.courier import courier_for
 from exptrack_agent.errors import Misuse, RunNotFound
+from exptrack_agent.exits import exit_code_of, exits
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.notices import say_once
 from exptrack_agent.redact import Redactor
-from exptrack_agent.run import Opening, Run, exit_code_of
+from exptrack_agent.run import Opening, Run
 from exptrack_agent.settings import (
     BoxLimits,
     Identity,
@@ -143,6 +144,7 @@ def init(  # noqa: PLR0913  # the public contract: what a user may say about a r
         return Run(opening, None, "{}")
     run = Run(opening, box, json_text(settings, "config", _CONFIG_BYTES))
     _live.add(run)
+    exits.join(run)
     try:
         courier = courier_for(chosen_home)
         courier.remote = remote
@@ -359,6 +361,8 @@ def _after_fork_in_child() -> None:
     _held.clear()
     notices.importing = threading.RLock()
     courier.after_fork_in_child()
+    exits.reset_after_fork()
+    preemption.forget_all()
     for run in list(_live):
         run.silence()
     _live.clear()
@@ -366,8 +370,15 @@ def _after_fork_in_child() -> None:
 
 def _at_exit() -> None:
     """Exit without `finish`: the rows are safe anyway; this only spares the daemon the recovery."""
-    has_failed = hasattr(sys, "last_type") and not hasattr(sys, "ps1")
-    _finish_all(1 if has_failed else 0)
+    _finish_all(_code_at_exit())
+
+
+def _code_at_exit() -> int:
+    if hasattr(sys, "ps1"):
+        return 0  # a session that somebody ended, whatever went wrong in it
+    if hasattr(sys, "last_type"):
+        return exit_code_of(getattr(sys, "last_value", None)) or 1
+    return exits.code_at_exit()
 
 
 def _finish_all(exit_code: int) -> None:

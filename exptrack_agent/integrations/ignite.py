@@ -20,8 +20,9 @@ from typing import Any, TypeAlias
 
 from ignite.handlers.base_logger import BaseLogger
 
+from exptrack_agent.exits import exit_code_of
 from exptrack_agent.integrations.items import OwnedRun
-from exptrack_agent.run import Run, exit_code_of
+from exptrack_agent.run import Run
 
 Handler: TypeAlias = Callable[[Any, Any, Any], None]
 """Called with engine, logger and event."""

@@ -22,8 +22,9 @@ except ImportError:  # the same under the older distribution's name
     from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from exptrack_agent.exits import exit_code_of
 from exptrack_agent.integrations.items import OwnedRun, put_artifact
-from exptrack_agent.run import Run, exit_code_of
+from exptrack_agent.run import Run
 
 
 class ExptrackLogger(Logger):  # type: ignore[misc]  # Lightning is untyped here

@@ -26,6 +26,7 @@ _STYLES = {
     "warn": "yellow",
     "unknown": "yellow",
     "unavailable": "yellow",
+    "preempted": "yellow",
     "failed": "red",
     "crashed": "red",
     "broken": "red",

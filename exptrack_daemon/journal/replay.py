@@ -35,6 +35,8 @@ from exptrack_proto.records import (
     Event as EventItem,
 )
 
+FOR_WANDB = "_wandb"
+"""In a config update: what is meant for the W&B sink, and is no part of the config."""
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _MOST_PIECES = 768
 """Three arrays of a histogram, each in at most 256 chunks."""
@@ -188,6 +190,11 @@ def _run_info(run_id: str, item: Open) -> RunInfo:
         sinks=None if item.sinks is None else tuple(item.sinks),
         sink_options=json_object(item.sink_options),
     )
+
+
+def without_asides(update: dict[str, Any]) -> dict[str, Any]:
+    """A config update without what is meant for a sink alone (`define_metric` tells the W&B sink in one)."""
+    return {name: value for name, value in update.items() if name != FOR_WANDB}
 
 
 def json_object(text: str) -> dict[str, Any]:

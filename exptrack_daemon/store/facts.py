@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from exptrack_daemon.journal.entries import Entry, Event, Rows, RunInfo, Stream
 from exptrack_daemon.journal.position import START, Position
-from exptrack_daemon.journal.replay import json_object
+from exptrack_daemon.journal.replay import json_object, without_asides
 from exptrack_proto.records import (
     Alert,
     Artifact,
@@ -37,7 +37,7 @@ class StreamFacts:
     rows: int = 0
     closed_ns: int | None = None
     status: str = "open"
-    """`open`, or what its close says: `finished`, `failed`, `crashed`."""
+    """`open`, or what its close says: `finished`, `failed`, `crashed`, `preempted`."""
     exit_code: int | None = None
 
     @property
@@ -202,12 +202,12 @@ def _take(last: dict[str, Scalar], rows: list[Row]) -> int:
 
 
 def _close(facts: RunFacts, stream: StreamFacts, item: Close) -> None:
-    stream.closed_ns, stream.status, stream.exit_code = item.time_ns, item.status, item.exit_code
+    stream.closed_ns, stream.status, stream.exit_code = item.time_ns, item.outcome, item.exit_code
 
 
 def _config(facts: RunFacts, stream: StreamFacts, item: ConfigUpdate) -> None:
-    merged = {**facts.run.config, **json_object(item.config)}
-    facts.run = replace(facts.run, config=merged)
+    changes = without_asides(json_object(item.config))
+    facts.run = replace(facts.run, config={**facts.run.config, **changes})
 
 
 def _summary(facts: RunFacts, stream: StreamFacts, item: Summary) -> None:

@@ -18,7 +18,7 @@ PENDING = "its owner is gone and its last rows may still wait: exptrack recover"
 
 class RunStatus(NamedTuple):
     name: str
-    """`running`, `finished`, `failed`, `crashed`, or `unknown` when no trainer is known."""
+    """`running`, `finished`, `failed`, `crashed`, `preempted`, or `unknown` when no trainer is known."""
     detail: str = ""
     exit_code: int | None = None
 
@@ -63,7 +63,7 @@ def journal_status(facts: RunFacts) -> str:
 def _name_ranks(states: dict[int, str], run: str) -> str:
     """Name the ranks that went another, worse way than the run."""
     parts = []
-    for bad in ("crashed", "failed"):
+    for bad in ("crashed", "failed", "preempted"):
         ranks = [rank for rank, state in states.items() if state == bad]
         if ranks and bad != run:
             parts.append(f"{_ranks(ranks)} {bad}")

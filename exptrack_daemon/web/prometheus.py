@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from exptrack_daemon.web.vitals import Vitals
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_STATUSES = ("running", "finished", "failed", "crashed")
+_STATUSES = ("running", "finished", "failed", "crashed", "preempted")
 _SINK_STATUSES = ("live", "lagging", "done", "unavailable", "broken", "unreadable")
 _MOST_REASONS = 20
 

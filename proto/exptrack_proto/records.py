@@ -30,6 +30,9 @@ Step = Annotated[int, Meta(ge=MIN_STEP, le=MAX_STEP)]
 TimeNs = Annotated[int, Meta(ge=0, le=MAX_STEP)]
 Count = Annotated[int, Meta(ge=0, le=MAX_STEP)]
 
+PREEMPTED_CODES = frozenset({-10, -12, -15, -24})
+"""Exit codes of a trainer that obeyed SIGUSR1, SIGUSR2, SIGTERM or SIGXCPU (Linux's numbers)."""
+
 Scalar: TypeAlias = float | int | bool | str | None
 _Level4: TypeAlias = dict[Name, Scalar]
 _Level3: TypeAlias = dict[Name, Scalar | _Level4]
@@ -90,6 +93,15 @@ class Close(_Item, frozen=True, tag="close"):
     time_ns: TimeNs
     status: Literal["finished", "failed", "crashed"]
     exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31)] | None = None
+
+    @property
+    def outcome(self) -> Literal["finished", "failed", "crashed", "preempted"]:
+        """The status, or `preempted`: `failed` with a code that says which signal was obeyed.
+
+        A reader that does not know of it sees a failed run.
+        """
+        is_preempted = self.status == "failed" and self.exit_code in PREEMPTED_CODES
+        return "preempted" if is_preempted else self.status
 
 
 class Chunk(_Item, frozen=True, tag="chunk"):

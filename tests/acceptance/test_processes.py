@@ -237,6 +237,20 @@ ENDS = {
     "exception": ("1 / 0\n", 1, "failed"),
     "sys.exit(0) in with": ("with run:\n    sys.exit()\n", 0, "finished"),
     "sys.exit(3) in with": ("with run:\n    sys.exit(3)\n", 3, "failed"),
+    "sys.exit(3)": ("sys.exit(3)\n", 3, "failed"),
+    "sys.exit(3) caught": (
+        "try:\n    sys.exit(3)\nexcept SystemExit:\n    pass\n",
+        0,
+        "finished",
+    ),
+    "preempted": (
+        "run.stop_on_signals()\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+        "while not run.stop_requested:\n    time.sleep(0.01)\n"
+        "assert run.stop_requested == 'SIGUSR1'\n",
+        0,
+        "preempted",
+    ),
     "interrupt in with": ("with run:\n    raise KeyboardInterrupt\n", None, "failed"),
     "os._exit": ("os._exit(0)\n", 0, "crashed"),
     "SIGTERM": ("os.kill(os.getpid(), signal.SIGTERM)\n", -15, "crashed"),

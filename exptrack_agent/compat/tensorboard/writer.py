@@ -11,9 +11,10 @@ from typing import Any
 
 from exptrack_agent.compat.tensorboard.places import default_log_dir
 from exptrack_agent.compat.tensorboard.recorder import Recorder, kept_from_training, on_host
+from exptrack_agent.exits import exit_code_of
 from exptrack_agent.media import Figure, Histogram, Image, Table, Text
 from exptrack_agent.notices import say_once
-from exptrack_agent.run import Run, exit_code_of
+from exptrack_agent.run import Run
 
 
 class SummaryWriter(Recorder):

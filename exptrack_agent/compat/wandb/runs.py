@@ -20,11 +20,11 @@ from exptrack_agent.compat.wandb.errors import UsageError
 from exptrack_agent.compat.wandb.mappings import Config, Summary
 from exptrack_agent.compat.wandb.media import loggable
 from exptrack_agent.compat.wandb.metrics import Goals, Metric
+from exptrack_agent.exits import exit_code_of
 from exptrack_agent.integrations.items import put_artifact, put_note
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.notices import say_once
 from exptrack_agent.run import Run as ExptrackRun
-from exptrack_agent.run import exit_code_of
 from exptrack_agent.values import PLAIN_KINDS
 
 _LEVELS = {"INFO": "info", "WARN": "warning", "WARNING": "warning", "ERROR": "error"}

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from exptrack_daemon.journal.entries import Entry, Event, Rows
+from exptrack_daemon.journal.replay import without_asides
 from exptrack_daemon.sinks.mlflow.files import File, files_of
 from exptrack_daemon.sinks.mlflow.names import Keys, key, prefix_of
 from exptrack_proto.records import (
@@ -31,7 +32,7 @@ _NS_PER_MS = 1_000_000
 MAX_TEXT_CHARS = 5_000
 """Of a tag; what databases of MLflow before 2.13 take."""
 _MAX_DEPTH = 8
-_ENDS = {"finished": "FINISHED", "failed": "FAILED", "crashed": "KILLED"}
+_ENDS = {"finished": "FINISHED", "failed": "FAILED", "crashed": "KILLED", "preempted": "KILLED"}
 _NO_PLACE = {Alert: "alerts", Graph: "graphs", Histogram: "histograms"}
 
 
@@ -104,7 +105,7 @@ def _take_event(said: Said, event: Event, keys: Keys) -> None:
     is_first = stream.role == "trainer" and stream.rank == 0
     match item:
         case ConfigUpdate():
-            said.params |= params_of(_object(item.config))
+            said.params |= params_of(without_asides(_object(item.config)))
         case Hparams():
             said.params |= params_of(_object(item.hparams))
             _take_summary(said, item.metrics, item.time_ns, keys, "")
@@ -119,7 +120,7 @@ def _take_event(said: Said, event: Event, keys: Keys) -> None:
             said.tags["exptrack.attempt"] = str(stream.attempt)
             said.status = "RUNNING"
         case Close() if is_first:
-            said.status, said.ended_ms = _ENDS[item.status], item.time_ns // _NS_PER_MS
+            said.status, said.ended_ms = _ENDS[item.outcome], item.time_ns // _NS_PER_MS
         case Alert() | Graph() | Histogram():
             said.without_place.add(_NO_PLACE[type(item)])
 

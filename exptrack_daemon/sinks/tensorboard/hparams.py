@@ -80,7 +80,7 @@ def session_start(hparams: Mapping[str, object], started_ns: int) -> Value:
 
 
 def session_end(status: str, ended_ns: int) -> Value | None:
-    """None for a run that crashed: it may be resumed, and the first end stands for good."""
+    """None for a run that crashed or was preempted: it may be resumed, and the first end stands for good."""
     if status not in _STATUS:
         return None
     end = plugin_data_pb2.SessionEndInfo(status=_STATUS[status], end_time_secs=ended_ns / NS_PER_S)

@@ -20,6 +20,7 @@ from tensorboard.compat.proto.graph_pb2 import GraphDef
 
 from exptrack_daemon.errors import BatchRejected
 from exptrack_daemon.journal.entries import Entry, Event, Rows, RunInfo, Stream
+from exptrack_daemon.journal.replay import without_asides
 from exptrack_daemon.sinks.shown_names import ShownNames
 from exptrack_daemon.sinks.tensorboard import events, hparams
 from exptrack_daemon.sinks.tensorboard.arrays import to_numpy
@@ -134,7 +135,8 @@ class Projection:
     def _note_config(self, item: ConfigUpdate) -> None:
         if self._pending is None:
             return
-        update = hparams.flatten(_json_object(item.config, "a config update"))
+        changes = without_asides(_json_object(item.config, "a config update"))
+        update = hparams.flatten(changes)
         merged = {**self._pending, **update}
         self._pending = dict(list(merged.items())[:_MOST_PENDING])
 
@@ -152,7 +154,7 @@ class Projection:
         self._write_outside_steps(start, self._run.created_ns)
 
     def _end_session(self, item: Close, stream: Stream) -> None:
-        end = hparams.session_end(item.status, item.time_ns)
+        end = hparams.session_end(item.outcome, item.time_ns)
         if self._pending is None and stream.rank == 0 and end is not None:
             self._write_outside_steps(end, item.time_ns)
 

@@ -20,7 +20,7 @@ from exptrack_daemon.sinks.wandb.media import Attachment, Picture
 from exptrack_daemon.sinks.wandb.process import find_helper, is_alive, kill_helper
 from exptrack_daemon.sinks.wandb.rows import Line
 from exptrack_daemon.sinks.wandb.settings import Destination, WandbSettings
-from exptrack_proto.records import Alert
+from exptrack_proto.records import PREEMPTED_CODES, Alert
 
 logger = logging.getLogger(__name__)
 
@@ -249,9 +249,14 @@ class Session:
             raise WorkerMustRestart(f"wandb's service has hung for {_STALL_S:.0f} s")
 
     def finish(self, exit_code: int) -> bool:
-        """Send the rest, within the timeout; whether wandb says that nothing is left."""
+        """Send the rest, within the timeout; whether wandb says that nothing is left.
+
+        A code below zero is that of a signal: `-15` is SIGTERM's, which W&B gets as 143, like a shell.
+        """
         try:
-            self._run.finish(exit_code=exit_code)
+            if exit_code in PREEMPTED_CODES:
+                self._run.mark_preempting()
+            self._run.finish(exit_code=128 - exit_code if exit_code < 0 else exit_code)
         except TimeoutError:
             return False
         except Exception as error:  # noqa: BLE001  # whatever it is, the witness knows what arrived

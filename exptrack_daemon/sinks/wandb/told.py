@@ -12,11 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from exptrack_daemon.journal.entries import Entry, Event
+from exptrack_daemon.journal.replay import FOR_WANDB, without_asides
 from exptrack_daemon.sinks.wandb.names import Keys, config_keys, prefix_of
 from exptrack_proto.records import Close, ConfigUpdate, Hparams, Note, Open, Summary
 
-OWN_KEY = "_wandb"
-"""In a config update: what is meant for W&B, `{"metrics": {NAME: arguments of define_metric}}`."""
 _DEFINING = {"step_metric": str, "step_sync": bool, "hidden": bool, "summary": str}
 
 _MAX_STATE_BYTES = 384 * 1024
@@ -66,11 +65,12 @@ class Told:
         return self
 
     def with_config(self, text: str) -> Told:
-        found = {name: value for name, value in _object(text).items() if name != OWN_KEY}
-        return replace(self, config={**self.config, **config_keys(found)})
+        found = config_keys(without_asides(_object(text)))
+        return replace(self, config={**self.config, **found})
 
     def with_metrics(self, text: str, keys: Keys) -> Told:
-        own = _object(text).get(OWN_KEY)
+        """What stands under `_wandb`: `{"metrics": {NAME: arguments of define_metric}}`."""
+        own = _object(text).get(FOR_WANDB)
         asked = own.get("metrics") if isinstance(own, dict) else None
         if not isinstance(asked, dict):
             return self

@@ -18,10 +18,8 @@ import pytest
 import exptrack_agent as xt
 from exptrack_agent import run as run_module
 from exptrack_agent import start
-from exptrack_agent.run import exit_code_of
-from exptrack_agent.settings import ring_root
 from exptrack_proto.records import Alert, Close, ConfigUpdate, Hparams, Row, Summary
-from tests.unit.agent.boxes import stored
+from tests.unit.agent.homes import kept
 
 
 @pytest.fixture(autouse=True)
@@ -40,13 +38,6 @@ def run(home: Path) -> xt.Run:
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.WARNING, logger="exptrack")
     return caplog
-
-
-def kept(home: Path, kind: type) -> list[object]:
-    """Items of a kind that stand in rings and spools of a home."""
-    roots = (ring_root(home), home / "spool", home / "rings")
-    folders = [folder for root in roots if root.is_dir() for folder in root.iterdir()]
-    return [item.item for item in stored(*folders) if isinstance(item.item, kind)]
 
 
 def test_a_change_of_the_config_is_recorded(run, home):
@@ -150,23 +141,6 @@ def test_exit_codes_become_statuses(run, home, code, expected):
     run.finish(exit_code=code)
     (close,) = kept(home, Close)
     assert (close.status, close.exit_code) == expected
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (None, 0),
-        (SystemExit(), 0),
-        (SystemExit(0), 0),
-        (SystemExit(3), 3),
-        (SystemExit("message"), 1),
-        (KeyboardInterrupt(), 130),
-        (ValueError(), 1),
-    ],
-    ids=range(7),
-)
-def test_exceptions_become_exit_codes(error, code):
-    assert exit_code_of(error) == code
 
 
 def test_an_exception_in_the_with_block_fails_the_run_and_goes_on(home):

@@ -21,6 +21,7 @@ from exptrack_agent import Misuse
 from exptrack_agent.compat.wandb import session
 from exptrack_agent.compat.wandb.metrics import Goals
 from exptrack_agent.compat.wandb.resumed import next_step
+from exptrack_proto.records import ConfigUpdate
 from tests.unit.integrations.reading import Kept, recovered
 
 
@@ -313,7 +314,10 @@ def test_what_was_defined_is_told_to_the_sink_and_stands_in_no_users_config(home
     run.define_metric("loss", step_metric="epoch", summary="best", goal="maximize")
     run.define_metric("acc*", step_metric=wandb.define_metric("epoch", hidden=True))
     assert dict(wandb.config) == {"lr": 1}
-    assert only(home).config["_wandb"]["metrics"] == {
+    kept = only(home)
+    assert kept.config == {"lr": 1}
+    told = [item.config for item in kept.items if isinstance(item, ConfigUpdate)]
+    assert json.loads(told[-1])["_wandb"]["metrics"] == {
         "loss": {"step_metric": "epoch", "summary": "max"},
         "epoch": {"hidden": True},
         "acc*": {"step_metric": "epoch"},

@@ -17,6 +17,14 @@ def test_a_row_is_an_array_and_an_item_a_map_with_its_kind():
     assert msgspec.msgpack.encode(Row(1, 2, {"a": None})) == b"\x93\x01\x02\x81\xa1a\xc0"
 
 
+def test_a_close_that_names_a_clusters_signal_is_of_a_preempted_run():
+    ends = [("finished", 0), ("failed", 1), ("failed", -9), ("failed", -15), ("crashed", -15)]
+    closes = [Close(time_ns=0, status=status, exit_code=code) for status, code in ends]
+    assert [close.outcome for close in closes] == [
+        *("finished", "failed", "failed", "preempted", "crashed")
+    ]
+
+
 @pytest.mark.parametrize(
     ("kind", "field", "most"),
     [

@@ -145,6 +145,7 @@ def test_config_and_summary_are_merged_and_survive_the_state():
         ("failed", 3, 3),
         ("failed", None, 1),
         ("crashed", 0, 1),
+        ("failed", -15, -15),
     ],
 )
 def test_a_close_of_rank_0_ends_the_run(status, exit_code, wanted):
