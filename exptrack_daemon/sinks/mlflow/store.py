@@ -24,7 +24,9 @@ from exptrack_daemon.sinks.mlflow.settings import MlflowSettings
 
 RUN_TAG = "exptrack.run_id"
 _NS_PER_MS = 1_000_000
-MAX_METRICS = 1_000
+MAX_METRICS = 999
+"""With one tag in the same call. MLflow's client counts both together, and would send what is beyond a
+thousand in a further call: after the tag that says they have arrived."""
 MAX_PAIRS = 100
 """Params or tags in one call."""
 _MAX_CHARS = 150_000

@@ -6,8 +6,10 @@ The server is made up: it answers every question with one status.
 from __future__ import annotations
 
 import http.server
+import json
 import os
 import threading
+from typing import ClassVar
 
 import pytest
 
@@ -15,18 +17,20 @@ pytest.importorskip("mlflow")
 
 from exptrack_daemon.errors import BatchRejected, SinkUnavailable
 from exptrack_daemon.home import Home
+from exptrack_daemon.sinks.mlflow.opened import Opened
 from exptrack_daemon.sinks.mlflow.process import load_mlflow
 from exptrack_daemon.sinks.mlflow.said import Place, Point
 from exptrack_daemon.sinks.mlflow.settings import read_settings
-from exptrack_daemon.sinks.mlflow.store import Store, pairs_in_calls, points_in_calls
+from exptrack_daemon.sinks.mlflow.store import Known, Store, pairs_in_calls, points_in_calls
 
 
 class Answering(http.server.BaseHTTPRequestHandler):
     status, body, asked = 200, b"{}", 0
+    heard: ClassVar[list[bytes]]
 
     def do_POST(self):
         type(self).asked += 1
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.heard.append(self.rfile.read(int(self.headers.get("Content-Length", 0))))
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
@@ -41,7 +45,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def answering():
     class Handler(Answering):
-        pass
+        heard: ClassVar = []
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -101,11 +105,23 @@ def test_nothing_is_told_to_anybody_and_the_users_variables_bend_nothing(tmp_pat
     assert os.environ["MLFLOW_TRACKING_TOKEN"] == "kept"
 
 
+def test_the_place_never_arrives_before_the_points_that_it_stands_for(tmp_path, answering):
+    """MLflow's client splits what is too much for one request, and sends tags with the first part."""
+    opened = Opened(store_at(tmp_path, answering.url), Known("r" * 32, {}, {}), Place())
+    opened.put_points(point(at=number) for number in range(1, 3_001))
+    told = [json.loads(body) for body in answering.heard]
+    arrived = 0
+    for request in told:
+        arrived += len(request["metrics"])
+        assert [tag["value"] for tag in request["tags"]] == [f"0+{arrived}"]
+    assert arrived == 3_000
+
+
 def test_calls_hold_no_more_than_mlflow_takes():
     assert [len(call) for call in points_in_calls(point() for _ in range(2_001))] == [
-        1_000,
-        1_000,
-        1,
+        999,
+        999,
+        3,
     ]
     assert [len(call) for call in points_in_calls([point("n" * 250)] * 1_000)] == [428, 428, 144]
     assert [len(c) for c in pairs_in_calls({str(n): "v" for n in range(250)})] == [100, 100, 50]
