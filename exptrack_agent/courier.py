@@ -19,12 +19,14 @@ import select
 import threading
 import time
 from collections import deque
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exptrack_agent import launch, notices
 from exptrack_agent.blackbox import SpanGone
 from exptrack_agent.notices import say_once
+from exptrack_agent.pace import Pace
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
 from exptrack_proto.limits import FORMAT_VERSION, MIB
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = 4 * MIB
 """Most that is under way to the daemon and not acknowledged."""
-BUSY_ROUND_S = 0.01
-IDLE_ROUND_S = 0.05
 ASK_AFTER_S = 0.25
 IDLE_ASK_S = 5.0
 RESEND_AFTER_S = 1.0
@@ -84,15 +84,18 @@ class Lane:
         """Nothing waits to be sent or acknowledged."""
         return not self.to_send and not self.under_way
 
-    def collect(self, now: float) -> None:
-        """Take what was logged since the last round."""
+    def collect(self, now: float) -> int:
+        """Take what was logged since the last round; returns how many bytes that is."""
         self.run.land()
         self.run.close_rows()
-        spans = self.box.spans
+        spans, size = self.box.spans, 0
         if spans and self.is_empty:
             self._waiting_since = now
         while spans:
-            self.to_send.append(spans.popleft())
+            span = spans.popleft()
+            self.to_send.append(span)
+            size += span.size
+        return size
 
     def next_span(self) -> Span | None:
         """The span to send now, if the window has room for it."""
@@ -192,12 +195,12 @@ class Bell:
         with self._lock, contextlib.suppress(OSError):
             os.write(self._writer, b"!")
 
-    def wait(self, timeout_s: float) -> None:
-        """Until somebody rings, at most so long."""
+    def wait(self, timeout_s: float) -> bool:
+        """Until somebody rings, at most so long; whether somebody did."""
         poll = select.poll()
         if self.reader >= 0:
             poll.register(self.reader, select.POLLIN)
-        poll.poll(round(timeout_s * 1000))
+        return bool(poll.poll(ceil(timeout_s * 1000)))
 
     def hush(self) -> None:
         """Forget that it was rung."""
@@ -233,7 +236,7 @@ class Courier:
         self._beacon: dict[str, Any] = {}
         self._beacon_at = float("-inf")
         self._spooled_at = 0.0
-        self._busy_until = 0.0
+        self._pace = Pace()
         self._keeps_daemon = False
         self._revive_at = self._revive_pause_s = 0.0
         self._bell = Bell()
@@ -290,9 +293,12 @@ class Courier:
     def _work(self) -> None:
         while not self._stop.is_set():
             try:
-                self._wait()
+                is_due = self._wait()
                 with self.mutex:
-                    self._round(time.monotonic())
+                    if is_due:
+                        self._round(time.monotonic())
+                    else:
+                        self._catch_up(time.monotonic())
             except Exception as error:  # noqa: BLE001  # the thread's top: it must outlive any fault
                 say_once(
                     f"courier {type(error).__name__}", f"sending paused for a second: {error!r}"
@@ -302,33 +308,42 @@ class Courier:
         self._disconnect()
         self._bell.close()
 
-    def _wait(self) -> None:
-        round_s = BUSY_ROUND_S if time.monotonic() < self._busy_until else IDLE_ROUND_S
-        if self._wire is None:
-            self._bell.wait(round_s)
-        else:
-            self._wire.wait(round_s)
-        self._bell.hush()
+    def _wait(self) -> bool:
+        """Until a round is due, or somebody waits for one; False: only the daemon said something."""
+        left_s = self._pace.due_at - time.monotonic()
+        if left_s <= 0:
+            return True
+        is_rung = self._bell.wait(left_s) if self._wire is None else self._wire.wait(left_s)
+        if is_rung:
+            self._bell.hush()
+        return is_rung or time.monotonic() >= self._pace.due_at
 
     def _round(self, now: float) -> None:
         self._listen(now)
         wants_daemon = any(stream not in self._offline for stream in self._lanes)
         if wants_daemon and self._wire is None:
             self._find_daemon(now)
+        size = 0
         for stream, lane in self._lanes.items():
-            lane.collect(now)
-            if not lane.is_empty:
-                self._busy_until = now + 1.0
+            size += lane.collect(now)
             lane.box.refill()
             if stream not in self._offline:
                 self._carry(lane, now)
             self._sample_cost(lane)
+        self._pace.round_began(now, size)
         if now - self._spooled_at > SPOOL_EVERY_S:
             self._spooled_at = now
             self._spool(now)
             launch.reap()
             if self._keeps_daemon:
                 self._revive_daemon(now)
+
+    def _catch_up(self, now: float) -> None:
+        """Between two rounds: hear what is durable, and send what the window had no room for."""
+        self._listen(now)
+        for stream, lane in self._lanes.items():
+            if lane.to_send and stream not in self._offline:
+                self._carry(lane, now)
 
     def _carry(self, lane: Lane, now: float) -> None:
         if self._wire is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 import zmq
@@ -37,6 +38,7 @@ class Wire:
             raise
         self._poller = zmq.Poller()
         self._poller.register(self._dealer, zmq.POLLIN)
+        self._bell = bell
         if bell >= 0:
             self._poller.register(bell, zmq.POLLIN)
 
@@ -62,15 +64,22 @@ class Wire:
         return _send(self._dealer, message)
 
     def hear(self) -> bytes | None:
-        """The next control message, if one has come."""
+        """The next control message, if one has come.
+
+        Receiving lets go of the interpreter's lock, and a busy trainer gives it back only after 5 ms; so it
+        is not tried in vain.
+        """
+        if not int(self._dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            return None
         try:
             return self._dealer.recv(zmq.NOBLOCK)
         except zmq.Again:
             return None
 
-    def wait(self, timeout_s: float) -> None:
-        """Until a control message comes or the bell is rung, at most so long."""
-        self._poller.poll(round(timeout_s * 1000))
+    def wait(self, timeout_s: float) -> bool:
+        """Until a control message comes or the bell is rung, at most so long; whether it was rung."""
+        ready = self._poller.poll(ceil(timeout_s * 1000))
+        return any(source == self._bell for source, _ in ready)
 
     def close(self) -> None:
         """Drop the connection; what was queued is lost, and sent again over the next."""

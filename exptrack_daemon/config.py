@@ -37,7 +37,7 @@ class IntakeConfig:
     """How frames are taken."""
 
     commit_after_s: float = 0.015
-    """A frame waits at most so long for others to share its sync."""
+    """Two syncs begin at least so far apart: frames that come meanwhile share the second."""
     commit_bytes: int = 1024 * 1024
     """So much is made durable at once, without waiting for more."""
     recover_every_s: float = 2.0

@@ -250,8 +250,15 @@ def test_patience_ends_when_something_is_due(home):
     try:
         assert server._patience_ms() == 100
         server._dirty_since = server._clock.monotonic_s()
+        assert server._patience_ms() == 0, "the last sync was long ago"
+        server._committed_at = server._clock.monotonic_s()
         assert 1 <= server._patience_ms() <= 15
         server._dirty_since = None
+        server._news["r1"] = 1
+        assert server._patience_ms() == 0, "the sinks are to be told"
+        server._told_at = server._clock.monotonic_s()
+        assert 1 <= server._patience_ms() <= 100
+        server._news.clear()
         server._paused_until = server._clock.monotonic_s() + 60
         assert server._patience_ms() == 100
         server._recovering = iter(())
