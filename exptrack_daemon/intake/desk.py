@@ -46,6 +46,8 @@ class Counters:
     bytes: int = 0
     seen_before: int = 0
     out_of_order: int = 0
+    left: int = 0
+    """Frames beyond what a trainer may have under way; it sends them again."""
     rejected: int = 0
     commits: int = 0
     disk_errors: int = 0
@@ -87,13 +89,19 @@ class Desk:
 
     def take(self, data: bytes) -> None:
         """Take one frame as it came from the wire."""
+        frame = self.read(data)
+        if frame is not None:
+            self.put(frame, data)
+
+    def read(self, data: bytes) -> Frame | None:
+        """The header of what came from the wire; None, and counted, when it is no frame."""
         try:
             frame = parse(data)
         except ProtocolError as error:
             self._reject(data, error)
-            return
+            return None
         self.counters.bytes += len(data)
-        self.put(frame, data)
+        return frame
 
     def put(self, frame: Frame, data: bytes) -> bool:
         """Take a frame whose header is right; False when the run's journal cannot take it now."""
@@ -105,7 +113,9 @@ class Desk:
             return self._refuse(frame.run_id, frame.stream, error)
         return True
 
-    def resync(self, run_id: str, stream: bytes, first: int) -> bool:
+    def resync(
+        self, run_id: str, stream: bytes, first: int, reason: str = "no longer held by the trainer"
+    ) -> bool:
         """The trainer has nothing before `first` any more: what is missing until there is lost."""
         try:
             journal = self.journal(run_id)
@@ -114,7 +124,6 @@ class Desk:
                 self._append(journal, encode_item(run_id, stream, 0, self._unknown_open(run_id)))
                 end = journal.streams[stream]
             if end is not None and end.next < first:
-                reason = "no longer held by the trainer"
                 self._lose(journal, run_id, stream, end.next, first - 1, reason)
         except (OSError, JournalNewer) as error:
             return self._refuse(run_id, stream, error)
