@@ -17,6 +17,8 @@ from exptrack_daemon.errors import HomeUnusable
 from exptrack_daemon.files import Files
 from exptrack_daemon.home import make_runtime
 from exptrack_daemon.intake.desk import Desk
+from exptrack_daemon.intake.fairness import FairQueue
+from exptrack_daemon.intake.pieces import pieces
 from exptrack_daemon.intake.recovery import (
     Recovered,
     Remains,
@@ -31,14 +33,18 @@ from exptrack_daemon.sockets import ZapDoor, bind_private, listen_with_keys
 from exptrack_daemon.stopping import stop_reason
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
+from exptrack_proto.frame import Frame
 
 logger = logging.getLogger(__name__)
 
 FRAMES, CONTROL, FEED = "frames.sock", "control.sock", "feed.sock"
 _MOST_AT_ONCE = 64
+_TURNS_S = 0.005
+"""So long frames are taken between two looks at the sockets."""
+_SYNC_S_PER_BYTE = 5e-9
+"""What a stream is charged for the disk, beside the time that its frames took."""
 _PAUSE_ON_TROUBLE_S = 0.5
 _IDLE_S = 0.1
-_TELL_EVERY_S = 0.1
 _LAST_FRAMES_S = 1.0
 _ASKED_TO_STOP_EVERY_S = 1.0
 _RECOVER_AGAIN_S = 5.0
@@ -59,11 +65,9 @@ class IntakeServer:
             config=config.journal,
             live=LiveStreams(files, config.home.live),
         )
+        self._queue: FairQueue[tuple[Frame, bytes]] = FairQueue()
         self._identities: dict[bytes, bytes] = {}
         self._dirty_since: float | None = None
-        self._committed_at = self._told_at = float("-inf")
-        self._news: dict[str, int] = {}
-        """Runs with rows that the sinks were not told of yet."""
         self._paused_until = float("-inf")
         self._recover_at = self._pass_stops_at = float("-inf")
         self._remains: deque[Remains] = deque()
@@ -110,13 +114,13 @@ class IntakeServer:
             if self._door is not None:
                 self._door.answer()
             if self._pull in ready:
-                self._take_frames()
+                self._read_frames()
             if self._router in ready:
                 self._hear()
+            self._take_frames()
             if self._is_commit_due(self._clock.monotonic_s()):
                 self._commit()
             self._answer()
-            self._tell_sinks(self._clock.monotonic_s())
             self._pass_stops_on(self._clock.monotonic_s())
             self._recover_some(self._clock.monotonic_s())
             lifeline.beat(self.facts)
@@ -146,6 +150,7 @@ class IntakeServer:
             "rejected": counters.rejected,
             "seen_before": counters.seen_before,
             "out_of_order": counters.out_of_order,
+            "left": counters.left,
             "disk_trouble": self.desk.disk_trouble,
             "live": len(self.desk.live.all()),
             "asked_sinks": sorted(self.desk.asked_sinks),
@@ -166,73 +171,78 @@ class IntakeServer:
     def _patience_ms(self) -> int:
         now = self._clock.monotonic_s()
         is_paused = now < self._paused_until
-        if self._recovering is not None and not is_paused:
+        if (self._recovering is not None or self._queue) and not is_paused:
             return 0
         left = self._paused_until - now if is_paused else _IDLE_S
         if self._dirty_since is not None:
-            left = min(left, self._committed_at + self._config.intake.commit_after_s - now)
-        if self._news:
-            left = min(left, self._told_at + _TELL_EVERY_S - now)
-        return ceil(max(0.0, min(left, _IDLE_S)) * 1000)
+            left = min(left, self._dirty_since + self._config.intake.commit_after_s - now)
+        return max(0, ceil(min(left, _IDLE_S) * 1000))
 
-    def _take_frames(self) -> bool:
-        """Take what is there, at most one commit's worth; False when there is nothing more."""
+    def _read_frames(self) -> bool:
+        """Put what is there into the lines of its streams; False when there is nothing more."""
         for _ in range(_MOST_AT_ONCE):
+            if not self._queue.has_room:
+                return True
             try:
                 parts = self._pull.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
                 return False
-            finally:
-                self._note_dirt()
             if len(parts) != 1:
                 self.desk.counters.rejected += 1
                 continue
-            errors = self.desk.counters.disk_errors
-            self.desk.take(parts[0])
-            if self.desk.counters.disk_errors != errors:
-                self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
-                break
-            if self.desk.is_full(self._config.intake.commit_bytes):
-                break
-        self._note_dirt()
+            frame = self.desk.read(parts[0])
+            if frame is None:
+                continue
+            if not self._queue.put(frame.stream, (frame, parts[0]), len(parts[0])):
+                self.desk.counters.left += 1
+                return True  # what a trainer sends beyond its window is read slowly
         return True
+
+    def _take_frames(self) -> None:
+        """Let streams have their turns for a while; a commit does not wait for a frame that may take long."""
+        now = self._clock.monotonic_s()
+        until = now + _TURNS_S
+        while self._queue and now < until and now >= self._paused_until:
+            if self._is_commit_due(now + self._queue.next_cost):
+                self._commit()
+                return
+            began, errors = now, self.desk.counters.disk_errors
+            first, *rest = pieces(*self._queue.take())
+            self._queue.give_back([(piece, len(piece[1])) for piece in rest])
+            self.desk.put(*first)
+            now = self._clock.monotonic_s()
+            self._queue.charge(now - began + len(first[1]) * _SYNC_S_PER_BYTE)
+            self._note_dirt()
+            if self.desk.counters.disk_errors != errors:
+                self._paused_until = now + _PAUSE_ON_TROUBLE_S
 
     def _note_dirt(self) -> None:
         if self.desk.uncommitted_bytes and self._dirty_since is None:
             self._dirty_since = self._clock.monotonic_s()
 
     def _is_commit_due(self, now: float) -> bool:
-        """A frame that comes alone is synced at once; those that come soon after a sync share the next."""
         if self._dirty_since is None:
             return False
-        aged = now - self._committed_at >= self._config.intake.commit_after_s
+        aged = now - self._dirty_since >= self._config.intake.commit_after_s
         return aged or self.desk.is_full(self._config.intake.commit_bytes)
 
     def _commit(self) -> bool:
-        """Commit; False when the disk refused something."""
+        """Commit and tell the sinks; False when the disk refused something."""
         self._dirty_since = None
-        self._committed_at = self._clock.monotonic_s()
         errors = self.desk.counters.disk_errors
-        self._news |= self.desk.commit()
+        for run_id, rows in self.desk.commit().items():
+            self._feed.send(f"{run_id} {rows}".encode(), zmq.NOBLOCK)
         if self.desk.counters.disk_errors == errors:
             return True
         self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
         return False
 
-    def _tell_sinks(self, now: float) -> None:
-        """Wake the sinks for what is new; not at every commit, since they gather for longer than that."""
-        if not self._news or now - self._told_at < _TELL_EVERY_S:
-            return
-        self._told_at = now
-        for run_id, rows in self._news.items():
-            self._feed.send(f"{run_id} {rows}".encode(), zmq.NOBLOCK)
-        self._news.clear()
-
     def _take_the_last(self) -> None:
         """What arrived before the end: the sampler's last frames, and trainers that end with us."""
         now = self._clock.monotonic_s()
         until = now + _LAST_FRAMES_S
-        while self._paused_until <= now < until and self._take_frames():
+        while self._paused_until <= now < until and (self._read_frames() or self._queue):
+            self._take_frames()
             self._commit()
             now = self._clock.monotonic_s()
 
