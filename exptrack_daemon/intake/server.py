@@ -45,6 +45,7 @@ _SYNC_S_PER_BYTE = 5e-9
 """What a stream is charged for the disk, beside the time that its frames took."""
 _PAUSE_ON_TROUBLE_S = 0.5
 _IDLE_S = 0.1
+_TELL_EVERY_S = 0.1
 _LAST_FRAMES_S = 1.0
 _ASKED_TO_STOP_EVERY_S = 1.0
 _RECOVER_AGAIN_S = 5.0
@@ -68,6 +69,9 @@ class IntakeServer:
         self._queue: FairQueue[tuple[Frame, bytes]] = FairQueue()
         self._identities: dict[bytes, bytes] = {}
         self._dirty_since: float | None = None
+        self._committed_at = self._told_at = float("-inf")
+        self._news: dict[str, int] = {}
+        """Runs with rows that the sinks were not told of yet."""
         self._paused_until = float("-inf")
         self._recover_at = self._pass_stops_at = float("-inf")
         self._remains: deque[Remains] = deque()
@@ -121,6 +125,7 @@ class IntakeServer:
             if self._is_commit_due(self._clock.monotonic_s()):
                 self._commit()
             self._answer()
+            self._tell_sinks(self._clock.monotonic_s())
             self._pass_stops_on(self._clock.monotonic_s())
             self._recover_some(self._clock.monotonic_s())
             lifeline.beat(self.facts)
@@ -175,8 +180,10 @@ class IntakeServer:
             return 0
         left = self._paused_until - now if is_paused else _IDLE_S
         if self._dirty_since is not None:
-            left = min(left, self._dirty_since + self._config.intake.commit_after_s - now)
-        return max(0, ceil(min(left, _IDLE_S) * 1000))
+            left = min(left, self._committed_at + self._config.intake.commit_after_s - now)
+        if self._news:
+            left = min(left, self._told_at + _TELL_EVERY_S - now)
+        return ceil(max(0.0, min(left, _IDLE_S)) * 1000)
 
     def _read_frames(self) -> bool:
         """Put what is there into the lines of its streams; False when there is nothing more."""
@@ -221,21 +228,31 @@ class IntakeServer:
             self._dirty_since = self._clock.monotonic_s()
 
     def _is_commit_due(self, now: float) -> bool:
+        """A frame that comes alone is synced at once; those that come soon after a sync share the next."""
         if self._dirty_since is None:
             return False
-        aged = now - self._dirty_since >= self._config.intake.commit_after_s
+        aged = now - self._committed_at >= self._config.intake.commit_after_s
         return aged or self.desk.is_full(self._config.intake.commit_bytes)
 
     def _commit(self) -> bool:
-        """Commit and tell the sinks; False when the disk refused something."""
+        """Commit; False when the disk refused something."""
         self._dirty_since = None
+        self._committed_at = self._clock.monotonic_s()
         errors = self.desk.counters.disk_errors
-        for run_id, rows in self.desk.commit().items():
-            self._feed.send(f"{run_id} {rows}".encode(), zmq.NOBLOCK)
+        self._news |= self.desk.commit()
         if self.desk.counters.disk_errors == errors:
             return True
         self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
         return False
+
+    def _tell_sinks(self, now: float) -> None:
+        """Wake the sinks for what is new; not at every commit, since they gather for longer than that."""
+        if not self._news or now - self._told_at < _TELL_EVERY_S:
+            return
+        self._told_at = now
+        for run_id, rows in self._news.items():
+            self._feed.send(f"{run_id} {rows}".encode(), zmq.NOBLOCK)
+        self._news.clear()
 
     def _take_the_last(self) -> None:
         """What arrived before the end: the sampler's last frames, and trainers that end with us."""
