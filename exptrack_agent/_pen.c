@@ -39,6 +39,7 @@ typedef struct {
     PyObject_HEAD
     uint8_t *memory;
     uint64_t *head_cell;
+    uint64_t head_copies;    /* a head times this is what its cell holds */
     Py_ssize_t head, limit, most_row_bytes, most_name_chars;
     long long sequence, next_step;
     Py_ssize_t shape_bytes;
@@ -299,7 +300,7 @@ static PyObject *Pen_learn(Pen *self, PyObject *names) {
 
 static inline void publish(Pen *self, uint8_t *end, long long step) {
     self->head = end - self->memory;
-    __atomic_store_n(self->head_cell, (uint64_t)self->head, __ATOMIC_RELEASE);
+    __atomic_store_n(self->head_cell, (uint64_t)self->head * self->head_copies, __ATOMIC_RELEASE);
     self->sequence++;
     self->next_step = step + 1;
 }
@@ -400,11 +401,13 @@ static PyObject *Pen_log_scalar(Pen *self, PyObject *const *args, Py_ssize_t n) 
 static PyObject *Pen_point_at(Pen *self, PyObject *args) {
     Py_buffer memory, cells;
     Py_ssize_t cell;
-    if (!PyArg_ParseTuple(args, "w*w*n", &memory, &cells, &cell)) return NULL;
+    unsigned long long copies;
+    if (!PyArg_ParseTuple(args, "w*w*nK", &memory, &cells, &cell, &copies)) return NULL;
     /* Only the addresses are kept, so that the segment can be closed: Python sets `_limit` to -1 first. */
     int is_wrong = cells.len < (cell + 1) * 8;
     self->memory = memory.buf;
     self->head_cell = (uint64_t *)cells.buf + cell;
+    self->head_copies = copies;
     PyBuffer_Release(&memory);
     PyBuffer_Release(&cells);
     if (is_wrong) return PyErr_Format(PyExc_ValueError, "there is no such cell");

@@ -88,11 +88,10 @@ class Lane:
         """Take what was logged since the last round; returns how many bytes that is."""
         self.run.land()
         self.run.close_rows()
-        spans, size = self.box.spans, 0
-        if spans and self.is_empty:
+        size = 0
+        if self.box.spans and self.is_empty:
             self._waiting_since = now
-        while spans:
-            span = spans.popleft()
+        for span in self.box.take():
             self.to_send.append(span)
             size += span.size
         return size

@@ -21,7 +21,7 @@ from exptrack_agent.rows import RowLog
 from exptrack_agent.scalars import ScalarLog
 from exptrack_agent.values import ITEM_KINDS
 from exptrack_proto.limits import MAX_NAME_CHARS, MAX_ROW_BYTES
-from exptrack_proto.ring import CELL_HEAD
+from exptrack_proto.ring import CELL_HEAD, HEAD_COPIES
 
 
 def _find_pen() -> type | None:
@@ -68,7 +68,7 @@ else:
 
         def _enter_segment(self, segment: Segment) -> None:
             super()._enter_segment(segment)
-            self._point_at(self._memory, self._cells, CELL_HEAD)
+            self._point_at(self._memory, self._cells, CELL_HEAD, HEAD_COPIES)
 
         def _keep_row(self, row: bytes) -> None:
             """The last row of these names, unless Python wrote a later one."""

@@ -9,8 +9,9 @@ Five rules hold it together:
 - The bytes are stored first and the head is published after them, by one aligned 8-byte store: a kill at any
   instruction leaves whole rows only.
 - Between reading the head and publishing it nothing is called, so a signal handler that logs cannot get in
-  between (CPython looks for signals at calls and jumps back). The lock keeps other threads out; it is
-  re-entrant, so that such a handler cannot dead-lock.
+  between (CPython looks for signals at calls and jumps back, and in the product of two long integers: so the
+  head's three copies are put together by shifts). The lock keeps other threads out; it is re-entrant, so that
+  such a handler cannot dead-lock.
 - No Python code runs inside the packer, which must not be entered twice: values that it does not know become
   plain before, in a copy of the row that nobody else can change.
 - What takes more than an append (`_place`) does call; an item that a handler logs meanwhile waits in line.
@@ -203,7 +204,7 @@ class RowLog:
                 end = start + size
                 if end <= self._limit:
                     self._memory[start:end] = row
-                    self._cells[CELL_HEAD] = end
+                    self._cells[CELL_HEAD] = end | end << 21 | end << 42
                     self._head = end
                     self._sequence += 1
                     self._next_step = step + 1
@@ -363,8 +364,8 @@ class RowLog:
         """Begin to write at the start of the box's active segment."""
         memory, cells = segment.memory, segment.cells
         assert memory is not None
-        head = int(cells[CELL_HEAD])
-        fence = min(head + FENCE_BYTES, len(memory))
+        head = segment.head
+        fence = min(head + FENCE_BYTES, segment.size)
         self._memory, self._cells, self._head, self._fence = memory, cells, head, fence
         self._segment = segment
 
@@ -374,7 +375,7 @@ class RowLog:
         start = self._head
         end = start + size
         self._memory[start:end] = packed
-        self._cells[CELL_HEAD] = end
+        self._cells[CELL_HEAD] = end | end << 21 | end << 42
         self._head = end
         self._sequence += 1
 
@@ -390,7 +391,7 @@ class RowLog:
         if since is not None:
             span.since, self._lost_since = since, None
         self._memory[start:end] = packed
-        self._cells[CELL_HEAD] = end
+        self._cells[CELL_HEAD] = end | end << 21 | end << 42
         self._head = end
         self._sequence += 1
         self._other_items += 1

@@ -53,7 +53,7 @@ class ScalarLog(RowLog):
             if end > self._limit:
                 return False
             self._memory[start:end] = row
-            self._cells[CELL_HEAD] = end
+            self._cells[CELL_HEAD] = end | end << 21 | end << 42
             self._head = end
             self._sequence += 1
         return True

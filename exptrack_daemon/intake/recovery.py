@@ -5,6 +5,9 @@ frames from the wire, which leaves out what the journal already has; then the st
 unless the trainer closed it, everything is committed, and only then the folders are removed. A kill anywhere
 in between repeats harmlessly; so does a disk that fails, since the first failure ends the round: what is
 still in the box must never be taken for lost.
+
+A segment may stand in the ring and in the spool: of each item that copy counts which a seal vouches for. What
+no copy has whole is lost, and the ledger says which; the damaged folder is kept in quarantine.
 """
 
 from __future__ import annotations
@@ -26,10 +29,13 @@ from exptrack_proto.codec import decode, is_row, pack_frames, split_items
 from exptrack_proto.errors import ProtocolError, UnsupportedVersion
 from exptrack_proto.frame import parse
 from exptrack_proto.records import Loss
-from exptrack_proto.ring import OWNER_LOCK, SUFFIX, RingSegment, read_segment
+from exptrack_proto.ring import OWNER_LOCK, SUFFIX
+from exptrack_proto.ring_reader import Part, RingSegment, read_segment
 
 logger = logging.getLogger(__name__)
 _STREAM = re.compile(r"[0-9a-f]{32}")
+_HELD_NO_MORE = "no longer held by the trainer"
+_DAMAGED = "damaged in the black box"
 
 
 @dataclass(slots=True)
@@ -117,15 +123,14 @@ def has_remains(home: Home, stream: str) -> bool:
 def recover(desk: Desk, remains: Remains, commit: Commit) -> Iterator[Recovered]:
     """Bring in one stream; yields after each segment, so that living trainers are not kept waiting."""
     total = Recovered(streams=1)
-    keep = False
     try:
-        for path in _segment_paths(remains):
-            segment, is_damaged = _load(path)
-            keep = keep or is_damaged
-            if segment is None:
+        numbered, keep = _segment_paths(remains)
+        for paths in numbered:
+            copies = [segment for path in paths if (segment := _load(path)[0]) is not None]
+            if not copies:
                 continue
-            remains.run_id = segment.run_id
-            rows, is_whole = _bring_in(desk, segment)
+            remains.run_id = copies[0].run_id
+            rows, is_whole = _bring_in(desk, copies, _DAMAGED if keep else _HELD_NO_MORE)
             keep = keep or not is_whole
             _succeed(commit())
             total.rows += rows
@@ -152,74 +157,122 @@ def _succeed(went_well: bool) -> None:
         raise _NotNow
 
 
-def _bring_in(desk: Desk, segment: RingSegment) -> tuple[int, bool]:
-    """Take the items that the journal does not have; returns how many, and whether all could be read."""
-    items: list[memoryview] = []
-    is_whole = True
-    run_id, stream = segment.run_id, segment.stream
+def _bring_in(desk: Desk, copies: list[RingSegment], reason: str) -> tuple[int, bool]:
+    """Take the items that the journal does not have, of all copies of one segment.
+
+    Returns:
+        How many they are, and whether all of the segment is as it was written.
+    """
+    run_id, stream = copies[0].run_id, copies[0].stream
+    is_whole = not any(copy.is_damaged for copy in copies)
+    reason = reason if is_whole else _DAMAGED
+    items: dict[int, memoryview] = {}
+    for part in sorted((part for copy in copies for part in copy.parts), key=_is_sealed):
+        split, is_readable = _items_of(run_id, part)
+        is_whole = is_whole and is_readable
+        items.update(enumerate(split, part.first))
+    taken = 0
     try:
-        items.extend(split_items(segment.items))
-    except ProtocolError as error:
-        is_whole = False
-        logger.error(  # noqa: TRY400  # where it is damaged says enough
-            "Run %s: a black box holds damaged bytes after item %d: %s.", run_id, len(items), error
-        )
-    try:
-        _succeed(desk.resync(run_id, stream, _first_told(segment, items)))
-        known = desk.expected(run_id, stream).next
-        missing = items[max(0, known - segment.first) :]
-        for data in pack_frames(run_id, stream, max(known, segment.first), missing):
-            _succeed(desk.put(parse(data), data))
+        for first, chain in _chains(items):
+            taken += _take(desk, copies[0], first, chain, reason)
+        for hole in sorted(hole for copy in copies for hole in copy.holes if hole.end is not None):
+            _succeed(desk.resync(run_id, stream, hole.end or 0, _DAMAGED))
     except (OSError, JournalNewer) as error:
         raise _NotNow from error
     except ProtocolError as error:  # damage that looks like an item of impossible size
         logger.error("Run %s: a black box holds damaged bytes: %s.", run_id, error)  # noqa: TRY400
-        return 0, False
-    return len(missing), is_whole
+        return taken, False
+    if any(hole.end is None for copy in copies for hole in copy.holes):
+        logger.error(
+            "Run %s: how many items a damaged part of a black box held is not known.", run_id
+        )
+    return taken, is_whole
 
 
-def _first_told(segment: RingSegment, items: list[memoryview]) -> int:
-    """The first sequence that the segment speaks of: a ledger entry tells of those before itself."""
-    if not items or is_row(items[0]):
-        return segment.first
-    data = next(pack_frames(segment.run_id, segment.stream, segment.first, items[:1]))
-    item = decode(parse(data))
-    is_gap = isinstance(item, Loss) and item.last + 1 == segment.first
-    return item.first if isinstance(item, Loss) and is_gap else segment.first
+def _is_sealed(part: Part) -> bool:
+    return part.is_sealed
 
 
-def _segment_paths(remains: Remains) -> list[Path]:
-    """The segments in order; of two with one number (ring and its copy) the one with more in it."""
-    best: dict[int, tuple[int, Path]] = {}
-    damaged: list[Path] = []
+def _items_of(run_id: str, part: Part) -> tuple[list[memoryview], bool]:
+    """The items of a part, as far as they can be told from each other, and whether that is all of it."""
+    items: list[memoryview] = []
+    try:
+        items.extend(split_items(part.items))
+    except ProtocolError as error:
+        logger.error(  # noqa: TRY400  # where it is damaged says enough
+            "Run %s: a black box holds damaged bytes after item %d: %s.",
+            run_id,
+            part.first + len(items),
+            error,
+        )
+        return items, False
+    return items, True
+
+
+def _chains(items: dict[int, memoryview]) -> Iterator[tuple[int, list[memoryview]]]:
+    """Items of consecutive sequences, each chain with its first."""
+    chain: list[memoryview] = []
+    first = 0
+    for sequence in sorted(items):
+        if sequence != first + len(chain):
+            if chain:
+                yield first, chain
+            first, chain = sequence, []
+        chain.append(items[sequence])
+    if chain:
+        yield first, chain
+
+
+def _take(
+    desk: Desk, segment: RingSegment, first: int, items: list[memoryview], reason: str
+) -> int:
+    """Take consecutive items; what is missing before them is lost."""
+    run_id, stream = segment.run_id, segment.stream
+    told = _first_told(segment, first, items[0])
+    _succeed(desk.resync(run_id, stream, told, reason))
+    known = desk.expected(run_id, stream).next
+    missing = items[max(0, known - first) :]
+    for data in pack_frames(run_id, stream, max(known, first), missing):
+        _succeed(desk.put(parse(data), data))
+    return len(missing)
+
+
+def _first_told(segment: RingSegment, first: int, item: memoryview) -> int:
+    """The first sequence that these items speak of: a ledger entry tells of those before itself."""
+    if is_row(item):
+        return first
+    loss = decode(parse(next(pack_frames(segment.run_id, segment.stream, first, [item]))))
+    is_gap = isinstance(loss, Loss) and loss.last + 1 == first
+    return loss.first if isinstance(loss, Loss) and is_gap else first
+
+
+def _segment_paths(remains: Remains) -> tuple[list[list[Path]], bool]:
+    """The files of each segment (ring and copy), in order; and whether some file cannot be read."""
+    numbered: dict[int, list[Path]] = {}
+    has_damaged = False
     for folder in remains.folders:
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            segment, is_damaged = _load(path, say=False)
-            if is_damaged:
-                damaged.append(path)
-            if segment is None:
-                continue
-            found = (len(segment.items), path)
-            best[segment.number] = max(best.get(segment.number, found), found)
-    return [*damaged, *(path for _, (_, path) in sorted(best.items()))]
+            segment, is_damaged = _load(path)
+            has_damaged = has_damaged or is_damaged
+            if segment is not None:
+                numbered.setdefault(segment.number, []).append(path)
+    return [paths for _, paths in sorted(numbered.items())], has_damaged
 
 
-def _load(path: Path, *, say: bool = True) -> tuple[RingSegment | None, bool]:
+def _load(path: Path) -> tuple[RingSegment | None, bool]:
     """A segment's content, if it has any, and whether it is damaged."""
     try:
         return read_segment(path.read_bytes()), False
     except FileNotFoundError:
         return None, False
     except UnsupportedVersion as error:
-        if say:
-            logger.warning("The black box segment %s is left alone: %s.", path, error)
+        logger.warning("The black box segment %s is left alone: %s.", path, error)
         raise _NotNow from error
     except OSError as error:
         logger.warning("The black box segment %s cannot be read now: %s.", path, error)
         raise _NotNow from error
     except ProtocolError as error:
-        if say:
-            logger.error("The black box segment %s cannot be read: %s.", path, error)  # noqa: TRY400
+        logger.error("The black box segment %s cannot be read: %s.", path, error)  # noqa: TRY400
         return None, True
 
 

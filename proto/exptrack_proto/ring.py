@@ -2,35 +2,41 @@ r"""The black box on disk: segments of items that a trainer wrote and no daemon 
 
 A stream's folder (in shared memory, or in the home) is named by the stream id in hexadecimal and holds
 `owner.lock`, on which the living trainer holds a POSIX record lock, and segments `NNNNNNNN.seg`. The spool
-folder of the same name holds segments that were moved to disk. Both have the same layout; numbers are
+folder of the same name holds segments that were copied to disk. Both have the same layout; numbers are
 aligned little-endian u64, each published by one aligned 8-byte store (SPEC.md §4)::
 
     cell 0      magic "XTRING\\0\\0"
     cell 1      format version
     cell 2      number of the segment in its stream, from 0
     cell 3      sequence of the segment's first item
-    cell 4      head: file offset after the last published item; below 256: the segment is empty
+    cell 4      head: file offset after the last published item, three times; below 257: the segment is empty
     cell 5-6    stream id
     cell 7      length of the run id
     cell 8-15   run id, ASCII, padded with zeros
-    byte 256    items, packed one after another (rows are arrays of 3, all others maps)
+    cell 16     table: file offset of a second header, after which the seals stand
+    cell 17     1: a copy, in which only what is sealed counts
+    cell 18     check of all cells before it but the head
+    byte 256    items, packed one after another (rows are arrays of 3, all others maps), up to the table
+    table       the same header again, but its head
+    table + 256 seals of 32 bytes
 
 The writer stores an item first and the head after it, so a kill at any instruction leaves only whole items
-before the head. When a segment is used again the head is cleared first.
+before the head. When a segment is used again the head is cleared first, and then the seals. A *seal* says
+which items stand between two offsets, and their checksum; how they are read is `ring_reader`'s business.
 """
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import NamedTuple
-
-from exptrack_proto.errors import Malformed, UnsupportedVersion
-from exptrack_proto.frame import RUN_ID
-from exptrack_proto.limits import FORMAT_VERSION, MAX_RUN_ID_CHARS, MAX_SEQUENCE
+from zlib import crc32
 
 MAGIC = int.from_bytes(b"XTRING\0\0", "little")
+RING_VERSION = 2
 DATA_OFFSET = 256
 OWNER_LOCK = "owner.lock"
 SUFFIX = ".seg"
+MAX_SEGMENT_BYTES = 2 * 1024 * 1024
 
 CELL_MAGIC = 0
 CELL_VERSION = 1
@@ -40,71 +46,131 @@ CELL_HEAD = 4
 CELL_STREAM = 5
 CELL_RUN_LENGTH = 7
 CELL_RUN = 8
-HEADER_CELLS = 16
-_STREAM_AT = CELL_STREAM * 8
-_RUN_AT = CELL_RUN * 8
+CELL_TABLE = 16
+CELL_COPY = 17
+CELL_CHECK = 18
+HEADER_CELLS = 19
+STREAM_AT = CELL_STREAM * 8
+RUN_AT = CELL_RUN * 8
+
+HEAD_BITS = 21
+HEAD_COPIES = 1 | 1 << HEAD_BITS | 1 << 2 * HEAD_BITS
+"""A head times this is what its cell holds: one store, and a flipped bit is outvoted.
+
+While signals must stay out, write `head | head << 21 | head << 42`: CPython looks for them in such a product.
+"""
+
+SEAL_BYTES = 32
+SEALED_SPAN_BYTES = 32 * 1024
+"""The ring is sealed in steps of about this size, so its table needs no more than so many seals."""
+_LEAST_SEALS = 8
+_FACTS = Struct("<IIQII")
+_IS_SET = 1 << 32
+"""Tells a checksum that is 0 from a cell that was never written."""
 
 
-class RingSegment(NamedTuple):
-    """A segment as found: which items of which stream it holds."""
+class Seal(NamedTuple):
+    """What stands between two offsets of a segment.
 
-    run_id: str
-    stream: bytes
-    number: int
-    first: int
-    items: memoryview
-
-
-def write_header(cells: memoryview, run_id: str, stream: bytes) -> None:
-    """Fill the constant cells of a fresh segment; it stays empty (head 0) until it is used."""
-    name = run_id.encode("ascii").ljust(64, b"\0")
-    cells[CELL_HEAD] = 0
-    for cell, text in ((CELL_STREAM, stream), (CELL_RUN, name)):
-        for position in range(0, len(text), 8):
-            cells[cell + position // 8] = int.from_bytes(text[position : position + 8], "little")
-    cells[CELL_RUN_LENGTH] = len(run_id)
-    cells[CELL_VERSION] = FORMAT_VERSION
-    cells[CELL_MAGIC] = MAGIC
-
-
-def read_segment(data: bytes | memoryview) -> RingSegment | None:
-    """Read a segment's bytes; None when it is empty.
-
-    Raises:
-        UnsupportedVersion: it was written by a newer exptrack.
-        Malformed: it is no segment.
+    Attributes:
+        start: file offset of its first item; `stop`: after its last one.
+        first: the sequence of its first item, and `items` how many they are.
+        crc: CRC-32 (zlib's) of their bytes.
     """
-    if len(data) < DATA_OFFSET:
-        raise Malformed(f"ring segment has {len(data)} bytes, fewer than its header")
-    view = memoryview(data)
-    cells = view[: HEADER_CELLS * 8].cast("Q")
-    if cells[CELL_MAGIC] != MAGIC:
-        if cells[CELL_MAGIC] == 0:
-            return None  # its maker was killed before the header was complete
-        raise Malformed("ring segment does not begin with XTRING")
-    if cells[CELL_VERSION] > FORMAT_VERSION:
-        raise UnsupportedVersion(
-            f"ring segment is version {cells[CELL_VERSION]}, newest known is {FORMAT_VERSION}"
-        )
-    if cells[CELL_VERSION] == 0:
-        raise Malformed("ring segment is version 0")
-    head, first = cells[CELL_HEAD], cells[CELL_FIRST]
-    if head <= DATA_OFFSET:
+
+    start: int
+    stop: int
+    first: int
+    items: int
+    crc: int
+
+    @property
+    def end(self) -> int:
+        """The sequence after its last item."""
+        return self.first + self.items
+
+
+def table_offset(segment_bytes: int) -> int:
+    """Where the table of a ring's segment of this size begins, which is also how far items may reach."""
+    seals = max(_LEAST_SEALS, -(-segment_bytes // SEALED_SPAN_BYTES) // 8 * 8)
+    return segment_bytes - DATA_OFFSET - seals * SEAL_BYTES
+
+
+def write_header(memory: memoryview, run_id: str, stream: bytes) -> None:
+    """Fill both headers of a fresh ring segment; it stays empty (head 0) until it is used.
+
+    The memory is the whole segment, zeros; a multiple of 256 bytes, at most `MAX_SEGMENT_BYTES`.
+    """
+    table = table_offset(len(memory))
+    for offset in (table, 0):
+        cells = cells_of(memory, offset)
+        cells[CELL_VERSION] = RING_VERSION
+        for cell, text in ((CELL_STREAM, stream), (CELL_RUN, run_id.encode("ascii"))):
+            for position in range(0, len(text), 8):
+                cells[cell + position // 8] = int.from_bytes(
+                    text[position : position + 8], "little"
+                )
+        cells[CELL_RUN_LENGTH] = len(run_id)
+        cells[CELL_TABLE] = table
+        cells[CELL_CHECK] = header_check(memory[offset:])
+        cells[CELL_MAGIC] = MAGIC
+
+
+def number_segment(memory: memoryview, number: int, first: int) -> None:
+    """Say which segment of its stream this is, and its first sequence; its head is 0 meanwhile."""
+    for offset in (cells_of(memory)[CELL_TABLE], 0):
+        cells = cells_of(memory, offset)
+        cells[CELL_NUMBER], cells[CELL_FIRST] = number, first
+        cells[CELL_CHECK] = header_check(memory[offset:])
+
+
+def copied_header(memory: memoryview) -> bytes:
+    """A segment's header as its copy has it, with head 0."""
+    header = bytearray(memory[:DATA_OFFSET])
+    cells = cells_of(memoryview(header))
+    cells[CELL_COPY], cells[CELL_HEAD] = 1, 0
+    cells[CELL_CHECK] = header_check(memoryview(header))
+    return bytes(header)
+
+
+def cells_of(memory: memoryview, offset: int = 0) -> memoryview:
+    """The header's numbers; an assignment to one is one 8-byte store."""
+    return memory[offset : offset + HEADER_CELLS * 8].cast("Q")
+
+
+def header_check(header: memoryview | bytes) -> int:
+    """What cell 18 holds: the checksum of all cells before it but the head."""
+    constant = crc32(header[: CELL_HEAD * 8])
+    return crc32(header[STREAM_AT : CELL_CHECK * 8], constant) | _IS_SET
+
+
+def head_of(cell: int) -> int | None:
+    """The head that two of its three copies tell; None: all three differ."""
+    mask = (1 << HEAD_BITS) - 1
+    one, two, three = cell & mask, cell >> HEAD_BITS & mask, cell >> 2 * HEAD_BITS & mask
+    if one in (two, three):
+        return one
+    return two if two == three else None
+
+
+def seal_offset(table: int, index: int) -> int:
+    """Where the seal of this index stands."""
+    return table + DATA_OFFSET + index * SEAL_BYTES
+
+
+def pack_seal(seal: Seal, stream: bytes, number: int) -> bytes:
+    """A seal's 32 bytes; they say for which segment of which stream."""
+    facts = _FACTS.pack(seal.start, seal.stop, seal.first, seal.items, seal.crc)
+    return facts + (_seal_check(facts, stream, number)).to_bytes(8, "little")
+
+
+def unpack_seal(data: bytes | memoryview, stream: bytes, number: int) -> Seal | None:
+    """The seal; None when it is damaged, or another segment's."""
+    facts, check = data[:24], int.from_bytes(data[24:SEAL_BYTES], "little")
+    if check != _seal_check(facts, stream, number):
         return None
-    if head > len(data):
-        raise Malformed(f"ring segment says {head} bytes and has {len(data)}")
-    if first + head > MAX_SEQUENCE:
-        raise Malformed(f"ring segment begins with item {first}")
-    run_id, stream = (
-        _run_id(view, cells[CELL_RUN_LENGTH]),
-        bytes(view[_STREAM_AT : _STREAM_AT + 16]),
-    )
-    return RingSegment(run_id, stream, cells[CELL_NUMBER], first, view[DATA_OFFSET:head])
+    return Seal(*_FACTS.unpack(facts))
 
 
-def _run_id(view: memoryview, length: int) -> str:
-    name = bytes(view[_RUN_AT : _RUN_AT + length]) if length <= MAX_RUN_ID_CHARS else b""
-    run_id = name.decode("ascii", "replace")
-    if not RUN_ID.fullmatch(run_id):
-        raise Malformed(f"ring segment names run {run_id!r}")
-    return run_id
+def _seal_check(facts: bytes | memoryview, stream: bytes, number: int) -> int:
+    return crc32(facts, crc32(stream, number & 0xFFFFFFFF)) | _IS_SET

@@ -22,7 +22,7 @@ from exptrack_daemon.journal.reader import segment_path
 from exptrack_daemon.journal.segment import Record, fragment, salt_of, scan
 from exptrack_daemon.journal.writer import JournalConfig
 from exptrack_daemon.live import LiveStreams
-from exptrack_proto import codec, ring
+from exptrack_proto import codec, ring, ring_reader
 from exptrack_proto.control import decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
 from exptrack_proto.frame import HEADER_BYTES, parse
@@ -207,12 +207,14 @@ class RingTarget:
         items = mutate_msgpack(luck, body, self._bodies)
         data = bytearray(head.ljust(256, b"\0") + items)
         if luck.random() < 0.7:
-            data[ring.CELL_HEAD * 8 : ring.CELL_HEAD * 8 + 8] = len(data).to_bytes(8, "little")
+            version = int.from_bytes(data[ring.CELL_VERSION * 8 :][:8], "little")
+            head = len(data) * (1 if version == 1 else ring.HEAD_COPIES) % (1 << 64)
+            data[ring.CELL_HEAD * 8 : ring.CELL_HEAD * 8 + 8] = head.to_bytes(8, "little")
         return bytes(data)
 
     def take(self, data: bytes) -> None:
         try:
-            segment = ring.read_segment(data)
+            segment = ring_reader.read_segment(data)
         except ProtocolError:
             segment = None
         if segment is None:

@@ -21,17 +21,9 @@ from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_cont
 from exptrack_proto.frame import HEADER_BYTES, Frame, Kind, encode_header, parse, rows_prefix
 from exptrack_proto.limits import MAX_FRAME_BYTES
 from exptrack_proto.records import Array, Item, Row
-from exptrack_proto.ring import (
-    CELL_FIRST,
-    CELL_HEAD,
-    CELL_NUMBER,
-    CELL_RUN_LENGTH,
-    CELL_VERSION,
-    DATA_OFFSET,
-    HEADER_CELLS,
-    read_segment,
-    write_header,
-)
+from exptrack_proto.ring import CELL_FIRST, CELL_HEAD, CELL_RUN_LENGTH, CELL_VERSION, DATA_OFFSET
+from exptrack_proto.ring_reader import RingSegment, read_segment
+from tests.support.rings import old_segment_bytes, sealed_segment_bytes, segment_bytes
 
 VECTORS = Path(__file__).parents[2] / "proto" / "vectors"
 RUN = "mnist-7f3a.1"
@@ -334,45 +326,61 @@ def control() -> Folder:
     return folder
 
 
-def ring_segment(items: bytes, *, first: int = 5, spare: int = 40) -> bytearray:
-    """A ring segment that holds these items."""
-    data = bytearray(DATA_OFFSET) + items + bytes(spare)
-    cells = memoryview(data)[: HEADER_CELLS * 8].cast("Q")
-    write_header(cells, RUN, STREAM)
-    cells[CELL_NUMBER], cells[CELL_FIRST] = 2, first
-    cells[CELL_HEAD] = DATA_OFFSET + len(items)
-    cells.release()
-    return data
+def segment_meaning(segment: RingSegment | None) -> Any:
+    """What was read of a ring segment, as JSON; None: it is empty."""
+    if segment is None:
+        return None
+    meaning = segment._asdict()
+    for key in ("parts", "holes"):
+        meaning[key] = [part._asdict() for part in meaning[key]]
+    return plain(meaning)
 
 
 def ring() -> Folder:
+    """Segments of version 1, which is only read, and of version 2, with and without seals."""
     folder = Folder()
     row, note = msgpack.packb([7, TIME, {"a": 1.0}]), msgspec.msgpack.encode(ITEMS["note"])
-    for name, items in {"one-row": row, "row-and-item": row + note + row}.items():
-        data = bytes(ring_segment(items))
-        segment = read_segment(data)
+    names = {"run": RUN, "stream": STREAM}
+    good = old_segment_bytes(2, 5, row, **names)
+    chunks = [[row, note], [row]]
+    sealed = sealed_segment_bytes(2, 5, chunks, [row], **names)
+    copy = sealed_segment_bytes(2, 5, chunks, [], is_copy=True, **names)
+    hurt = bytearray(copy)
+    hurt[DATA_OFFSET + 3] ^= 1
+    for name, data in {
+        "one-row": good,
+        "row-and-item": old_segment_bytes(2, 5, row + note + row, **names),
+        "unsealed": segment_bytes(2, 5, [row, note], **names),
+        "sealed": sealed,
+        "copy": copy,
+        "copy-damaged": hurt,
+        "sealed-second-header": bytes(DATA_OFFSET) + sealed[DATA_OFFSET:],
+    }.items():
+        segment = read_segment(bytes(data))
         assert segment is not None
-        folder.valid[name] = (data, plain(segment._asdict()))
-    good = ring_segment(row)
+        folder.valid[name] = (bytes(data), segment_meaning(segment))
+        folder.decode_only.add(name)
 
-    def changed(cell: int, number: int) -> bytes:
-        return bytes(good[: cell * 8]) + number.to_bytes(8, "little") + bytes(good[cell * 8 + 8 :])
+    def changed(cell: int, number: int, data: bytes = bytes(good)) -> bytes:
+        return data[: cell * 8] + number.to_bytes(8, "little") + data[cell * 8 + 8 :]
 
     for name, data in {
         "empty": changed(CELL_HEAD, 0),
         "empty-in-use": changed(CELL_HEAD, DATA_OFFSET),
         "unfinished-header": bytes(8) + bytes(good[8:]),
+        "sealed-empty": changed(CELL_HEAD, 0, bytes(sealed)),
     }.items():
         folder.valid[name] = (data, None)
         folder.decode_only.add(name)
     folder.refuse("short", bytes(good[:255]), "fewer bytes than a header")
     folder.refuse("magic", b"XTRINGS\0" + bytes(good[8:]), "another magic")
-    folder.refuse("version-newer", changed(CELL_VERSION, 2), "version 2", "UnsupportedVersion")
+    folder.refuse("version-newer", changed(CELL_VERSION, 3), "version 3", "UnsupportedVersion")
     folder.refuse("version-zero", changed(CELL_VERSION, 0), "version 0 never was")
     folder.refuse("head-beyond-end", changed(CELL_HEAD, len(good) + 1), "head beyond the file")
     folder.refuse("first-huge", changed(CELL_FIRST, 2**63), "sequence beyond 2**63 - 1")
     folder.refuse("run-id-long", changed(CELL_RUN_LENGTH, 65), "run id of 65 bytes")
     folder.refuse("run-id-cut", changed(CELL_RUN_LENGTH, 0), "run id of 0 bytes")
+    folder.refuse("check", bytes(sealed[:32]) + b"?" * 300, "version 2 with neither header whole")
     return folder
 
 

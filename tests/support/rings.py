@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from pathlib import Path
+from zlib import crc32
 
 from exptrack_proto.codec import encode_rows
 from exptrack_proto.frame import rows_prefix
@@ -12,10 +13,24 @@ from exptrack_proto.records import Item, Row, to_msgpack
 from exptrack_proto.ring import (
     CELL_FIRST,
     CELL_HEAD,
+    CELL_MAGIC,
     CELL_NUMBER,
+    CELL_RUN_LENGTH,
+    CELL_VERSION,
     DATA_OFFSET,
-    HEADER_CELLS,
+    HEAD_COPIES,
+    MAGIC,
     OWNER_LOCK,
+    RUN_AT,
+    SEAL_BYTES,
+    STREAM_AT,
+    Seal,
+    cells_of,
+    copied_header,
+    number_segment,
+    pack_seal,
+    seal_offset,
+    table_offset,
     write_header,
 )
 from tests.support.desks import RUN, STREAM
@@ -32,14 +47,62 @@ def packed(item: Item) -> bytes:
 def segment_bytes(
     number: int, first: int, items: list[bytes], run: str = RUN, stream: bytes = STREAM
 ) -> bytearray:
+    """A ring's segment without seals, as a trainer leaves it that was killed soon after."""
     body = b"".join(items)
-    data = bytearray(max(DATA_OFFSET + len(body), 4096))
+    size = 4096
+    while table_offset(size) < DATA_OFFSET + len(body):
+        size += 4096
+    data = bytearray(size)
+    memory = memoryview(data)
     data[DATA_OFFSET : DATA_OFFSET + len(body)] = body
-    cells = memoryview(data)[: HEADER_CELLS * 8].cast("Q")
-    write_header(cells, run, stream)
-    cells[CELL_NUMBER] = number
-    cells[CELL_FIRST] = first
-    cells[CELL_HEAD] = DATA_OFFSET + len(body)
+    write_header(memory, run, stream)
+    number_segment(memory, number, first)
+    cells_of(memory)[CELL_HEAD] = (DATA_OFFSET + len(body)) * HEAD_COPIES
+    return data
+
+
+def sealed_segment_bytes(
+    number: int,
+    first: int,
+    chunks: list[list[bytes]],
+    tail: list[bytes],
+    *,
+    is_copy: bool = False,
+    run: str = RUN,
+    stream: bytes = STREAM,
+) -> bytearray:
+    """A segment in which each chunk of items has a seal, and the tail has none; or its copy in the spool."""
+    items = [item for chunk in chunks for item in chunk] + tail
+    data = segment_bytes(number, first, items, run, stream)
+    memory = memoryview(data)
+    table, at, sequence = table_offset(len(data)), DATA_OFFSET, first
+    for index, chunk in enumerate(chunks):
+        body = b"".join(chunk)
+        seal = Seal(at, at + len(body), sequence, len(chunk), crc32(body))
+        place = seal_offset(table, index)
+        data[place : place + SEAL_BYTES] = pack_seal(seal, stream, number)
+        at, sequence = seal.stop, seal.end
+    if is_copy:
+        head = bytes(data[CELL_HEAD * 8 : CELL_HEAD * 8 + 8])
+        header = copied_header(memory)
+        data[table : table + DATA_OFFSET] = data[:DATA_OFFSET] = header
+        data[CELL_HEAD * 8 : CELL_HEAD * 8 + 8] = head
+        del memory, data[seal_offset(table, len(chunks)) :]
+    return data
+
+
+def old_segment_bytes(
+    number: int, first: int, items: bytes, run: str = RUN, stream: bytes = STREAM, spare: int = 40
+) -> bytearray:
+    """A segment of version 1, which has no seals."""
+    data = bytearray(DATA_OFFSET) + items + bytes(spare)
+    with cells_of(memoryview(data)) as cells:
+        cells[CELL_MAGIC], cells[CELL_VERSION] = MAGIC, 1
+        cells[CELL_NUMBER], cells[CELL_FIRST] = number, first
+        cells[CELL_HEAD] = DATA_OFFSET + len(items)
+        cells[CELL_RUN_LENGTH] = len(run)
+    data[STREAM_AT : STREAM_AT + 16] = stream
+    data[RUN_AT : RUN_AT + len(run)] = run.encode()
     return data
 
 

@@ -25,7 +25,7 @@ from exptrack_daemon.journal.reader import JournalReader, read_header, segment_n
 from exptrack_daemon.journal.segment import FrameRecord, Mark, Record, interpret, salt_of, scan
 from exptrack_proto.codec import split_items
 from exptrack_proto.errors import ProtocolError
-from exptrack_proto.ring import read_segment
+from exptrack_proto.ring_reader import read_segment
 from tests.support.journals import (
     DIRECTORY,
     RUN,

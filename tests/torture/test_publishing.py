@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exptrack_agent.rows import RowLog
 from exptrack_proto.frame import Kind
-from exptrack_proto.ring import CELL_HEAD
+from exptrack_proto.ring import CELL_HEAD, head_of
 from tests.unit.agent.boxes import event, make_log, values_in
 
 
@@ -17,7 +17,7 @@ class WatchedMemory:
         """Of each store: its end, and the head at that time."""
 
     def __setitem__(self, where: slice, data: bytes) -> None:
-        self.heads.append((where.stop, int(self.cells[CELL_HEAD])))
+        self.heads.append((where.stop, head_of(self.cells[CELL_HEAD])))
         self.memory[where] = data
 
 
@@ -29,5 +29,5 @@ def test_bytes_are_stored_before_the_head_counts_them(tmp_path):
     log.log({"a": 2.0})
     assert len(watched.heads) == 3
     assert all(head < end for end, head in watched.heads)
-    assert int(log._cells[CELL_HEAD]) == watched.heads[-1][0]
+    assert head_of(log._cells[CELL_HEAD]) == watched.heads[-1][0]
     assert values_in(log) == [{"a": 1.0}, {"a": 2.0}]

@@ -15,7 +15,7 @@ from exptrack_agent.settings import BoxLimits
 from exptrack_proto.codec import decode, pack_frames, split_items
 from exptrack_proto.frame import parse
 from exptrack_proto.records import Row
-from exptrack_proto.ring import read_segment
+from exptrack_proto.ring_reader import read_segment
 
 STREAM = bytes(range(16))
 MIB = 1024 * 1024
@@ -64,14 +64,16 @@ def stored(*folders: Path) -> list[Stored]:
         if (segment := read_segment(path.read_bytes())) is not None
     ]
     for segment in sorted(segments, key=lambda segment: segment.number):
-        items = list(split_items(segment.items))
-        for data in pack_frames(segment.run_id, segment.stream, segment.first, items):
-            frame = parse(data)
-            body = decode(frame)
-            decoded = body if isinstance(body, list) else [body]
-            for sequence, item in enumerate(decoded, frame.first):
-                assert found.get(sequence, item) == item
-                found[sequence] = item
+        assert not segment.is_damaged
+        for part in segment.parts:
+            items = list(split_items(part.items))
+            for data in pack_frames(segment.run_id, segment.stream, part.first, items):
+                frame = parse(data)
+                body = decode(frame)
+                decoded = body if isinstance(body, list) else [body]
+                for sequence, item in enumerate(decoded, frame.first):
+                    assert found.get(sequence, item) == item
+                    found[sequence] = item
     return [Stored(sequence, found[sequence]) for sequence in sorted(found)]
 
 

@@ -17,7 +17,8 @@ from exptrack_agent.rows import RowLog
 from exptrack_proto.codec import decode
 from exptrack_proto.frame import Kind, parse
 from exptrack_proto.records import Alert, Loss, Row
-from exptrack_proto.ring import DATA_OFFSET, OWNER_LOCK, read_segment
+from exptrack_proto.ring import DATA_OFFSET, OWNER_LOCK, SEAL_BYTES
+from exptrack_proto.ring_reader import read_segment
 from tests.unit.agent.boxes import MIB, event, make_box, make_log, rows_in, sent, stored
 
 BIG = {f"metric/{number}": float(number) for number in range(1_000)}
@@ -258,9 +259,10 @@ def test_the_spool_holds_a_readable_copy_and_full_segments_give_their_memory_bac
     items = stored(tmp_path / "spool")
     assert [item.sequence for item in items] == list(range(log.sequence))
     assert [row.step for row in sent(box)] == list(range(log.sequence))
-    assert box.state.spooled_bytes == sum(
-        read_segment(path.read_bytes()).items.nbytes + blackbox.DATA_OFFSET
-        for path in (tmp_path / "spool").glob("*.seg")
+    copies = [read_segment(path.read_bytes()) for path in (tmp_path / "spool").glob("*.seg")]
+    assert box.spooled_bytes == sum(
+        2 * DATA_OFFSET + sum(SEAL_BYTES + part.items.nbytes for part in copy.parts)
+        for copy in copies
     )
 
 
@@ -288,7 +290,7 @@ def test_the_spool_takes_far_more_than_memory_would(tmp_path):
         log._box.refill()
     assert log.dropped == 0
     assert log._box.memory_bytes <= 4 * MIB
-    assert log._box.state.spooled_bytes > 15 * MIB
+    assert log._box.spooled_bytes > 15 * MIB
     assert [item.sequence for item in stored(tmp_path / "spool")] == list(range(log.sequence))
     assert [row.step for row in sent(log._box)] == [
         item.item.step for item in stored(tmp_path / "spool")
@@ -296,7 +298,7 @@ def test_the_spool_takes_far_more_than_memory_would(tmp_path):
 
     acknowledge_all(log)
     assert len(list((tmp_path / "spool").glob("*.seg"))) <= 1
-    assert log._box.state.spooled_bytes <= MIB
+    assert log._box.spooled_bytes <= MIB
 
 
 def test_the_active_segment_is_copied_bit_by_bit(tmp_path):
@@ -316,7 +318,7 @@ def test_acknowledged_segments_leave_the_spool(tmp_path):
 
     acknowledge_all(log)
 
-    assert log._box.state.spooled_bytes <= MIB
+    assert log._box.spooled_bytes <= MIB
     assert len(list((tmp_path / "spool").glob("*.seg"))) == 1  # the active one's
 
 
@@ -327,7 +329,7 @@ def test_the_spool_keeps_to_its_budget_and_says_so(tmp_path):
         log.close_rows()
     log._box.spool()
 
-    assert log._box.state.spooled_bytes <= 2 * MIB
+    assert log._box.spooled_bytes <= 2 * MIB
     assert "2097152 bytes" in log._box.state.spool_refused
 
 
@@ -377,7 +379,7 @@ def test_a_spool_folder_that_was_removed_is_made_again_and_owned(tmp_path):
 
     assert [item.item.values for item in stored(tmp_path / "spool")] == [{"a": 1}, {"a": 2}]
     assert (tmp_path / "spool" / OWNER_LOCK).exists()
-    assert log._box.state.spooled_bytes == (tmp_path / "spool" / "00000000.seg").stat().st_size
+    assert log._box.spooled_bytes == log._box.active.copy_bytes > 0
 
 
 def test_what_was_removed_from_the_spool_is_gone_and_said_so(tmp_path):
@@ -408,7 +410,7 @@ def test_a_copy_that_cannot_be_removed_does_not_stop_the_courier(tmp_path, monke
     monkeypatch.setattr(Path, "unlink", read_only)
     acknowledge_all(log)
 
-    assert log._box.state.spooled_bytes <= MIB
+    assert log._box.spooled_bytes <= MIB
 
 
 # --- places ---------------------------------------------------------------------------------------

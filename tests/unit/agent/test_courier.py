@@ -340,7 +340,7 @@ def test_an_offline_lane_is_spooled_within_seconds(tmp_path, log):
     carrier.add(Lane(log, log._box, 0.0), offline=True)
     log.log({"a": 1})
     deadline = time.monotonic() + 10
-    while log._box.state.spooled_bytes == 0:
+    while log._box.spooled_bytes == 0:
         assert time.monotonic() < deadline
         time.sleep(0.01)
     carrier.stop()

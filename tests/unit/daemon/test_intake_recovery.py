@@ -16,7 +16,7 @@ from exptrack_proto.records import Close, Loss, Open
 from exptrack_proto.ring import CELL_VERSION, OWNER_LOCK
 from tests.support.desks import RUN, STREAM, make_desk, opened, read_back, rows
 from tests.support.faulty_files import FaultyFiles
-from tests.support.rings import Owner, leave_segment, packed, packed_row, segment_bytes
+from tests.support.rings import Owner, leave_segment, old_segment_bytes, packed, packed_row
 
 OPEN = packed(Open(time_ns=1, project="p", name="n", host="h", pid=1))
 NAME = STREAM.hex()
@@ -169,7 +169,7 @@ def test_a_second_damaged_box_of_the_same_name_is_kept_beside_the_first(home, ri
 
 
 def test_a_box_of_a_newer_version_is_left_as_it_is(home, ring):
-    data = segment_bytes(0, 0, [OPEN, *some_rows(1, 3)])
+    data = old_segment_bytes(0, 0, b"".join([OPEN, *some_rows(1, 3)]))
     memoryview(data)[:128].cast("Q")[CELL_VERSION] = 99
     leave_segment(ring, 0, 0, []).write_bytes(data)
     assert not bring_in(home)[0].is_done

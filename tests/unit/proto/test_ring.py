@@ -1,42 +1,91 @@
-"""Ring segments; their golden bytes are in test_vectors.py."""
+"""The layout of ring segments, as the agent writes it; what is read of them: test_ring_reader.py."""
+
+from __future__ import annotations
+
+import pytest
 
 from exptrack_proto.ring import (
-    CELL_FIRST,
     CELL_HEAD,
     CELL_MAGIC,
+    CELL_TABLE,
     DATA_OFFSET,
-    HEADER_CELLS,
-    read_segment,
+    HEAD_COPIES,
+    MAX_SEGMENT_BYTES,
+    SEAL_BYTES,
+    SEALED_SPAN_BYTES,
+    Seal,
+    cells_of,
+    copied_header,
+    head_of,
+    header_check,
+    number_segment,
+    pack_seal,
+    table_offset,
+    unpack_seal,
     write_header,
 )
 
 STREAM = bytes(range(16))
 
 
-def segment(size=512, run_id="run"):
-    data = bytearray(size)
-    cells = memoryview(data)[: HEADER_CELLS * 8].cast("Q")
-    write_header(cells, run_id, STREAM)
-    return data, cells
+def fresh(size: int = 4_096) -> memoryview:
+    memory = memoryview(bytearray(size))
+    write_header(memory, "run", STREAM)
+    return memory
 
 
-def test_a_fresh_segment_is_empty():
-    data, _ = segment()
-    assert read_segment(data) is None
+def test_a_fresh_segment_has_two_headers_and_nothing_in_it():
+    memory = fresh()
+    table = cells_of(memory)[CELL_TABLE]
+    assert memory[:DATA_OFFSET] == memory[table : table + DATA_OFFSET]
+    assert cells_of(memory)[CELL_HEAD] == 0
+    assert not any(memory[DATA_OFFSET:table])
 
 
-def test_items_before_the_head_are_read_and_none_after_it():
-    data, cells = segment(run_id="r" * 64)
-    cells[CELL_FIRST] = 9
-    data[DATA_OFFSET : DATA_OFFSET + 6] = b"abcdef"
-    cells[CELL_HEAD] = DATA_OFFSET + 4
-    found = read_segment(bytes(data))
-    assert (found.run_id, found.stream, found.first) == ("r" * 64, STREAM, 9)
-    assert found.items == b"abcd"
+@pytest.mark.parametrize("size", [4_096, 8_192, 1 << 20, MAX_SEGMENT_BYTES])
+def test_the_table_has_room_for_the_seals_of_a_whole_segment(size):
+    table = table_offset(size)
+    assert table % 256 == 0
+    step = min(SEALED_SPAN_BYTES, table // 4)
+    assert (size - table - DATA_OFFSET) // SEAL_BYTES >= (table - DATA_OFFSET) // step + 1
 
 
-def test_a_header_that_was_not_finished_is_an_empty_segment():
-    data, cells = segment()
-    cells[CELL_HEAD] = 300
-    cells[CELL_MAGIC] = 0
-    assert read_segment(data) is None
+def test_any_one_bit_of_a_head_is_outvoted():
+    for head in (0, DATA_OFFSET, 1_234_567, MAX_SEGMENT_BYTES - 1):
+        cell = head * HEAD_COPIES
+        assert cell == head | head << 21 | head << 42
+        assert {head_of(cell ^ 1 << bit) for bit in range(63)} | {head_of(cell)} == {head}
+    assert head_of(1 | 2 << 21 | 3 << 42) is None
+
+
+def test_every_bit_of_a_header_but_the_head_is_checked():
+    header = copied_header(fresh())
+    checked = header_check(header)
+    for place in [*range(32), *range(40, 144)]:
+        hurt = bytearray(header)
+        hurt[place] ^= 1
+        assert header_check(hurt) != checked
+
+
+def test_numbering_a_segment_keeps_both_headers_whole():
+    memory = fresh()
+    number_segment(memory, 7, 90)
+    for offset in (0, cells_of(memory)[CELL_TABLE]):
+        cells = cells_of(memory, offset)
+        assert (cells[2], cells[3]) == (7, 90)
+        assert cells[18] == header_check(memory[offset:])
+        assert cells[CELL_MAGIC]
+
+
+def test_a_seal_is_good_for_one_segment_and_any_bit_of_it_counts():
+    seal = Seal(256, 700, 12, 3, 0)
+    packed = pack_seal(seal, STREAM, 4)
+    assert len(packed) == SEAL_BYTES
+    assert unpack_seal(packed, STREAM, 4) == seal
+    assert unpack_seal(packed, STREAM, 5) is None
+    assert unpack_seal(packed, bytes(16), 4) is None
+    for bit in range(SEAL_BYTES * 8):
+        hurt = bytearray(packed)
+        hurt[bit // 8] ^= 1 << bit % 8
+        assert unpack_seal(hurt, STREAM, 4) is None
+    assert seal.end == 15
