@@ -19,9 +19,11 @@ from exptrack_agent.exits import exit_code_of, exits, whole_code
 from exptrack_agent.hotpath import HotRowLog
 from exptrack_agent.jsontext import json_text
 from exptrack_agent.launch import daemon_is_near
+from exptrack_agent.media import Histogram
 from exptrack_agent.notices import say_once
+from exptrack_agent.rows import MediaValue
 from exptrack_agent.settings import Mode
-from exptrack_agent.values import clean_text, shown
+from exptrack_agent.values import clean_text, is_on_accelerator, shown
 from exptrack_proto.frame import Kind
 from exptrack_proto.limits import MAX_JSON_BYTES
 
@@ -254,7 +256,7 @@ class Run(HotRowLog):
             "refused": self.refused,
             "skipped": self.landing.skipped if self.landing is not None else 0,
             "bytes": box.memory_bytes if box is not None else 0,
-            "spooled": box.spooled_bytes if box is not None else 0,
+            "spooled": box.state.spooled_bytes if box is not None else 0,
             **_costs(self.costs_ns),
         }
 
@@ -316,6 +318,18 @@ class Run(HotRowLog):
         """As in `RowLog`, without the secrets in its texts: this is the one way of all but rows."""
         redactor = self._redactor
         return super().put_item(packed if redactor is None else redactor.item(packed), kind)
+
+    def _put_media(self, media: MediaValue) -> None:
+        """As in `RowLog`; a distribution of what stands on an accelerator is binned there."""
+        values = media.value.values if type(media.value) is Histogram else None
+        if hasattr(values, "detach") and is_on_accelerator(values):
+            from exptrack_agent.torch.device_histograms import put_histogram
+            from exptrack_agent.torch.sending import kept_from_training
+
+            with kept_from_training(media.name):
+                put_histogram(self, media.name, values, media.step, media.time_ns)
+            return
+        super()._put_media(media)
 
     def _has_daemon(self) -> bool:
         """Whether one may answer: of another machine's nobody can know but by asking."""

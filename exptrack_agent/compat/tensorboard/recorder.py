@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -67,6 +68,16 @@ class Recorder:
         with kept_from_training(tag):
             at = None if walltime is None else _ns(walltime)
             put_media(self._opened(), tag, make(), self._step(tag, step), at)
+
+    def _add_from_device(
+        self, tag: str, values: Any, step: int | None, walltime: float | None
+    ) -> None:
+        """Record the distribution of a tensor that stands on an accelerator."""
+        from exptrack_agent.torch.device_histograms import put_histogram
+
+        with kept_from_training(tag):
+            at = time.time_ns() if walltime is None else _ns(walltime)
+            put_histogram(self._opened(), tag, values, self._step(tag, step), at)
 
 
 @contextlib.contextmanager

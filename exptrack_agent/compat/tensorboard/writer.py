@@ -15,6 +15,7 @@ from exptrack_agent.exits import exit_code_of
 from exptrack_agent.media import Figure, Histogram, Image, Table, Text
 from exptrack_agent.notices import say_once
 from exptrack_agent.run import Run
+from exptrack_agent.values import is_on_accelerator
 
 
 class SummaryWriter(Recorder):
@@ -99,12 +100,19 @@ class SummaryWriter(Recorder):
         walltime: float | None = None,
         max_bins: int | None = None,
     ) -> None:
-        """Record a distribution. The daemon bins it, unless `bins` are the edges themselves."""
+        """Record a distribution. The daemon bins it, unless `bins` are the edges themselves.
+
+        A tensor on a GPU is binned there, and nothing waits; with edges of one's own it is copied at once.
+        """
+        has_edges = not isinstance(bins, str) and hasattr(bins, "__len__")
+        if not has_edges and is_on_accelerator(values) and hasattr(values, "detach"):
+            self._add_from_device(tag, values, global_step, walltime)
+            return
 
         def make() -> Histogram:
             from exptrack_agent.compat.tensorboard.curves import binned
 
-            if isinstance(bins, str) or not hasattr(bins, "__len__"):
+            if not has_edges:
                 return Histogram(on_host(values))
             return Histogram(np_histogram=binned(values, bins))
 

@@ -14,10 +14,12 @@ import pytest
 import torch
 
 from exptrack_agent.compat.tensorboard import SummaryWriter, places
+from exptrack_agent.compat.tensorboard import writer as writer_module
 from exptrack_agent.compat.tensorboard.curves import raw_bins
 from exptrack_agent.compat.tensorboard.pictures import as_picture, as_strip
 from tests.support.processes import trainer
 from tests.unit.integrations.reading import Kept, recovered
+from tests.unit.torch.slots_here import landing
 
 
 @pytest.fixture
@@ -365,3 +367,14 @@ def test_a_disabled_writer_takes_everything(folder: Path, home: Path):
         writer.add_text("t", "x")
         writer.flush()
     assert recovered(home) == []
+
+
+def test_a_distribution_on_a_device_is_binned_there(
+    folder: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(writer_module, "is_on_accelerator", torch.is_tensor)
+    with SummaryWriter("runs/device") as writer:
+        writer.run.landing = landing()
+        writer.add_histogram("w", torch.ones(9), 4, walltime=2.0)
+    (item,) = only(home).media("Histogram")
+    assert (item.name, item.step, item.time_ns, item.values) == ("w", 4, 2 * 10**9, None)

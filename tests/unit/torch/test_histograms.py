@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from exptrack_agent.torch.histograms import (
-    MOST_TENSORS,
-    OCTAVES,
-    Binned,
-    histograms_of,
-    log_histograms,
-)
+from exptrack_agent.torch.binning import OCTAVES, Binned
+from exptrack_agent.torch.histograms import MOST_TENSORS, histograms_of, log_histograms
 from tests.unit.torch.recording_run import RecordingRun
 
 
