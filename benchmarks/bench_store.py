@@ -36,7 +36,8 @@ from exptrack_daemon.sinks import store
 from exptrack_daemon.store.columns import Points, SeriesKey, sort
 from exptrack_daemon.store.compaction import Sizes
 from exptrack_daemon.store.manifest import FOLDER, SINK, Manifest
-from exptrack_daemon.store.parts import PartName, cells_bytes, part_bytes
+from exptrack_daemon.store.parts import cells_bytes, part_bytes
+from exptrack_daemon.store.pieces import PartName
 from exptrack_daemon.store.reader import HomeReader, open_home
 from exptrack_daemon.store.series import width_for
 from exptrack_proto.codec import encode_item, encode_rows

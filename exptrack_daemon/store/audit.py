@@ -82,7 +82,8 @@ def read_store(door: PointsDoor, run_id: str) -> StoreAudit | None:
 
 def _read(run: Path, state: Mapping[str, object]) -> StoreAudit:
     from exptrack_daemon.store.manifest import FOLDER, Manifest, ManifestNewer
-    from exptrack_daemon.store.parts import DiskPart, PartUnusable
+    from exptrack_daemon.store.parts import DiskPart
+    from exptrack_daemon.store.pieces import PartUnusable
 
     try:
         manifest: Manifest = Manifest.load(dict(state))

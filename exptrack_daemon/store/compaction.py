@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exptrack_daemon.store.parts import PartName
+from exptrack_daemon.store.pieces import PartName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,14 +8,17 @@ or not at all; where the border falls inside one, its cells count up to the bord
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
 from exptrack_daemon.store.columns import Points, SeriesKey, in_journal_order, without_sampler
-from exptrack_daemon.store.parts import DiskPart, Level, MemoryPart, Raw, Slice, Wanted
+from exptrack_daemon.store.pieces import Level, MemoryPart, Raw, Slice, Wanted
 from exptrack_daemon.store.pyramid import Grid
 from exptrack_daemon.store.series import Axis, Cells, Metric, Series, cells_of, empty
+
+if TYPE_CHECKING:  # Parquet is only loaded where there is a file
+    from exptrack_daemon.store.parts import DiskPart
 
 __all__ = [
     "Part",
@@ -28,7 +31,7 @@ __all__ = [
     "without_sampler",
 ]
 
-Part: TypeAlias = DiskPart | MemoryPart
+Part: TypeAlias = "DiskPart | MemoryPart"
 _END = np.iinfo(np.int64).max
 
 
@@ -199,7 +202,7 @@ def _border(until: int, level: Level) -> int:
 
 def _add_cells(grid: Grid, asked: Sequence[tuple[int, _Piece, Level]]) -> None:
     part = asked[0][1].part
-    assert isinstance(part, DiskPart)
+    assert not isinstance(part, MemoryPart)
     rows, counts = part.cells(
         [(level, grid.lo >> level.shift, grid.hi >> level.shift) for _, _, level in asked]
     )

@@ -8,7 +8,7 @@ from exptrack_daemon.journal.position import Position
 from exptrack_daemon.store.columns import Gathering
 from exptrack_daemon.store.journals import Walk, walk_all
 from exptrack_daemon.store.manifest import Manifest
-from exptrack_daemon.store.parts import MemoryPart
+from exptrack_daemon.store.pieces import MemoryPart
 
 MOST_POINTS = 1 << 22
 """Of one run's tail; about 40 bytes each."""

@@ -13,7 +13,7 @@ import msgspec
 
 from exptrack_daemon.journal.entries import Stream
 from exptrack_daemon.journal.position import START, Position
-from exptrack_daemon.store.parts import PartName
+from exptrack_daemon.store.pieces import PartName
 
 VERSION = 1
 SINK = "store"

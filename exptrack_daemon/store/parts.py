@@ -13,9 +13,9 @@ JSON under `exptrack`. Pages carry checksums. Bytes are a function of the points
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -23,19 +23,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exptrack_daemon.store.columns import BIG, TEXT, Points, SeriesKey
-from exptrack_daemon.store.pyramid import CellRows, levels_of
-from exptrack_daemon.store.row_groups import (
-    FORMAT,
-    META,
+from exptrack_daemon.store.pieces import (
+    Level,
+    PartName,
     PartUnusable,
-    RowGroups,
-    Span,
-    array_of,
-    reading,
+    Raw,
+    Slice,
+    Wanted,
+    by_name,
+    slices_of,
 )
+from exptrack_daemon.store.pyramid import CellRows, levels_of
+from exptrack_daemon.store.row_groups import FORMAT, META, RowGroups, Span, array_of, reading
 from exptrack_daemon.store.series import Array, Axis
-
-__all__ = ["DiskPart", "Level", "MemoryPart", "PartName", "PartUnusable", "Raw", "Slice", "Wanted"]
 
 GROUP_ROWS = 1 << 16
 _CELL_GROUP_ROWS = 1 << 13
@@ -65,90 +65,6 @@ _CELL_SCHEMA = pa.schema(
     ]
 )
 _CELL_KINDS = {field.name: field.type.to_pandas_dtype() for field in _CELL_SCHEMA}
-
-
-class PartName(NamedTuple):
-    """A part as the manifest names it."""
-
-    start: int
-    """Ordinal of its first point."""
-    end: int
-    level: int
-    """0: as it was gathered; 1: merged, or compacted at the run's end; it has cells."""
-
-    @property
-    def file(self) -> str:
-        return f"{self.start:015d}-{self.end:015d}.parquet"
-
-    @property
-    def cells_file(self) -> str:
-        return f"{self.start:015d}-{self.end:015d}.cells"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        return (self.file, self.cells_file) if self.level else (self.file,)
-
-
-class Slice(NamedTuple):
-    """Where the points of one series stand in a part, and what they span."""
-
-    first: int
-    length: int
-    first_step: int
-    last_step: int
-    first_ns: int
-    last_ns: int
-
-
-class Level(NamedTuple):
-    """Cells of one series: where they stand, and the power of their width."""
-
-    first: int
-    length: int
-    shift: int
-
-
-class Wanted(NamedTuple):
-    """The points of a series from lo to hi, both included; None: all."""
-
-    key: SeriesKey
-    axis: Axis = "step"
-    lo: int | None = None
-    hi: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """Points of one series, by step. Arrays of one length: int64, int64, float64."""
-
-    steps: Array
-    times_ns: Array
-    values: Array
-
-
-def slices_of(points: Points) -> dict[SeriesKey, Slice]:
-    """Where each series of sorted points stands."""
-    if not len(points):
-        return {}
-    bounds = np.searchsorted(points.series, np.arange(len(points.keys) + 1))
-    starts, counts = bounds[:-1], np.diff(bounds)
-    columns = (
-        *(starts, counts, points.steps[starts], points.steps[bounds[1:] - 1]),
-        np.minimum.reduceat(points.times_ns, starts),
-        np.maximum.reduceat(points.times_ns, starts),
-    )
-    rows = zip(*(column.tolist() for column in columns), strict=True)
-    return {key: Slice(*row) for key, row in zip(points.keys, rows, strict=True)}
-
-
-def _by_name(
-    slices: Mapping[SeriesKey, Slice],
-) -> dict[tuple[str, int, str], list[tuple[SeriesKey, Slice]]]:
-    found: dict[tuple[str, int, str], list[tuple[SeriesKey, Slice]]] = {}
-    for key, place in slices.items():
-        if key.is_number:
-            found.setdefault(key[:3], []).append((key, place))
-    return found
 
 
 def part_bytes(points: Points) -> bytes:
@@ -293,7 +209,7 @@ class DiskPart:
             if (about["start"], about["end"]) != name[:2] or len(self._rows) != len(self):
                 raise PartUnusable(f"{self.path.name} is not the part that it is called")
             self.slices = {SeriesKey(*row[:5]): Slice(*row[5:]) for row in about["series"]}
-        self._by_name = _by_name(self.slices)
+        self._by_name = by_name(self.slices)
         self._levels: dict[tuple[SeriesKey, Axis], list[Level]] = {}
         if name.level:
             self._cells = RowGroups(folder / name.cells_file)
@@ -373,43 +289,3 @@ class DiskPart:
 def _raw_of(table: Any) -> Raw:
     steps, times, values = (table.column(name) for name in _POINT)
     return Raw(array_of(steps, np.int64), array_of(times, np.int64), array_of(values, np.float64))
-
-
-class MemoryPart:
-    """Points that stand in memory only, as a part."""
-
-    def __init__(self, points: Points) -> None:
-        self._points = points
-        self.slices = slices_of(points)
-        self._by_name = _by_name(self.slices)
-
-    def __len__(self) -> int:
-        return len(self._points)
-
-    @property
-    def end(self) -> int:
-        """The ordinal after its last point."""
-        return int(self._points.ordinals.max()) + 1 if len(self) else 0
-
-    def series(self, role: str, rank: int, name: str) -> Sequence[tuple[SeriesKey, Slice]]:
-        """The numbers of one rank's metric, attempt by attempt."""
-        return self._by_name.get((role, rank, name), ())
-
-    def levels(self, key: SeriesKey, axis: Axis) -> Sequence[Level]:
-        """None: what is in memory is summed up as it is."""
-        return ()
-
-    def raw(self, key: SeriesKey) -> Raw:
-        """All points of a series."""
-        place = self.slices[key]
-        which = slice(place.first, place.first + place.length)
-        points = self._points
-        return Raw(points.steps[which], points.times_ns[which], points.values[which])
-
-    def raws(self, wanted: Sequence[Wanted]) -> Iterator[tuple[int, Raw]]:
-        """All points of each series that is wanted."""
-        for at, one in enumerate(wanted):
-            yield at, self.raw(one.key)
-
-    def points(self) -> Points:
-        return self._points

@@ -15,15 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exptrack_daemon.store.pieces import PartUnusable
 from exptrack_daemon.store.series import Array
 
 META = b"exptrack"
 FORMAT = 1
 _MANY_GROUPS = 8
-
-
-class PartUnusable(Exception):
-    """A part is damaged, or a newer exptrack wrote it."""
 
 
 class Span(NamedTuple):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -21,7 +21,10 @@ from exptrack_daemon.store.compaction import Sizes
 from exptrack_daemon.store.joining import Part
 from exptrack_daemon.store.live import MOST_POINTS, LiveTail, TailTooLong
 from exptrack_daemon.store.manifest import FOLDER, SINK, Manifest, ManifestNewer
-from exptrack_daemon.store.parts import DiskPart, PartName, PartUnusable
+from exptrack_daemon.store.pieces import PartName, PartUnusable
+
+if TYPE_CHECKING:  # Parquet is only loaded where there is a file: a young run needs none
+    from exptrack_daemon.store.parts import DiskPart
 
 __all__ = ["RunSeries", "SeriesCache", "TailTooLong"]
 
@@ -105,6 +108,8 @@ class RunSeries:
         return [*self._parts.values(), *self._tail.parts()]
 
     def _open(self, name: PartName) -> DiskPart:
+        from exptrack_daemon.store.parts import DiskPart
+
         held = self._parts.get(name)
         if held is not None:
             return held

@@ -42,6 +42,7 @@ def build_app(studio: Studio, keys: Keys, mounts: Sequence[LazyMount] = ()) -> D
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        studio.readers.load_ahead()
         yield
         for mount in mounts:
             await mount.close()

@@ -7,6 +7,7 @@ threads would not help: 50 runs took two threads as long as one, and half again 
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,10 @@ class Readers:
             else:
                 reader.share_series(self._first)
         return reader
+
+    def load_ahead(self) -> None:
+        """Load what charts are read with while nobody waits for it: a second, where the machine is busy."""
+        self._lanes["long"].submit(importlib.import_module, "exptrack_daemon.store.parts")
 
     def close(self) -> None:
         """Take no more questions; those under way end by themselves."""

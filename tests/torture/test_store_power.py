@@ -13,7 +13,8 @@ from exptrack_daemon.journal.cursor import load_cursor
 from exptrack_daemon.sinks.store import sink
 from exptrack_daemon.store.compaction import Sizes
 from exptrack_daemon.store.manifest import FOLDER, Manifest
-from exptrack_daemon.store.parts import DiskPart, PartName
+from exptrack_daemon.store.parts import DiskPart
+from exptrack_daemon.store.pieces import PartName
 from tests.support.clocks import FakeClock
 from tests.support.deliveries import drive
 from tests.support.journals import RUN, close_frame, commit, open_frame, open_journal, rows_frame

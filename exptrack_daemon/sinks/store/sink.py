@@ -23,7 +23,8 @@ from exptrack_daemon.store.columns import Chunk, Points, concat, sort
 from exptrack_daemon.store.compaction import Sizes, to_finish, to_merge
 from exptrack_daemon.store.live import gathering_at, walk_at
 from exptrack_daemon.store.manifest import FOLDER, SINK, Manifest, ManifestNewer
-from exptrack_daemon.store.parts import DiskPart, PartName, PartUnusable, cells_bytes, part_bytes
+from exptrack_daemon.store.parts import DiskPart, cells_bytes, part_bytes
+from exptrack_daemon.store.pieces import PartName, PartUnusable
 
 logger = logging.getLogger(__name__)
 

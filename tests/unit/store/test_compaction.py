@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from exptrack_daemon.store.compaction import Sizes, to_finish, to_merge
-from exptrack_daemon.store.parts import PartName
+from exptrack_daemon.store.pieces import PartName
 
 SIZES = Sizes(chunk_points=10, merge_parts=3, merged_points=50, cells_from=4)
 

@@ -7,7 +7,7 @@ import pytest
 from exptrack_daemon.journal.entries import Stream
 from exptrack_daemon.journal.position import Position
 from exptrack_daemon.store.manifest import Manifest, ManifestNewer
-from exptrack_daemon.store.parts import PartName
+from exptrack_daemon.store.pieces import PartName
 
 
 def test_a_manifest_comes_back_from_json() -> None:

@@ -9,15 +9,8 @@ import pytest
 
 from exptrack_daemon.store import parts
 from exptrack_daemon.store.columns import Points, SeriesKey, sort
-from exptrack_daemon.store.parts import (
-    DiskPart,
-    MemoryPart,
-    PartName,
-    PartUnusable,
-    Wanted,
-    cells_bytes,
-    part_bytes,
-)
+from exptrack_daemon.store.parts import DiskPart, cells_bytes, part_bytes
+from exptrack_daemon.store.pieces import MemoryPart, PartName, PartUnusable, Wanted
 
 N = 150_000
 LOSS, ACC = SeriesKey("trainer", 0, "loss", 1), SeriesKey("trainer", 0, "acc", 1)
