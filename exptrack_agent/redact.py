@@ -21,50 +21,72 @@ HIDDEN = "***"
 _MOST_DEPTH = 40
 
 _SECRET = re.compile(
-    r"(api|access|private|secret|auth|encryption|signing|ssh)[-_.]?key|key[-_.]?id$|^key$|token|secret|passw|passphrase"
+    r"(api|access|account|private|secret|auth|encryption|signing|ssh|license|deploy|master|service|client|consumer"
+    r"|subscription|openai|anthropic|wandb|hf)[-_.]?key|key[-_.]?id$|^key$|token|secret|passw|passphrase"
     r"|pwd|credential|cookie|authorization|bearer|(^|[-_.])(auth|sas|dsn)($|[-_.])|(^|[-_.])pin$|connection[-_.]?string",
     re.IGNORECASE,
 )
 _NO_SECRET = re.compile(
-    r"tokeni[sz]|secretar|(num|max|min|n|per|pad|eos|bos|unk|mask|cls|sep|vocab|image|special)[-_.]?(\w*[-_.])?tokens?"
+    r"tokeni[sz]|secretar|(^|[-_.])((num|max|min|n)([-_.][\w.-]*)?|per|pad|eos|bos|unk|mask|cls|sep|vocab|image|special)"
+    r"[-_.]?tokens?"
     r"|tokens?[-_.](per|count|num|id|ids|length|len|size|dim|type|embedding)|tokens$"
     r"|[-_.](file|path|dir|name|type|dim|size|len|count|env|enabled|rate|loss|acc|accuracy)$",
     re.IGNORECASE,
 )
 _EVEN_A_NUMBER = re.compile(r"passw|passphrase|pwd|secret|(^|[-_.])pin$", re.IGNORECASE)
+_OF_SECRETS = re.compile(r"keys$|secret|passw|passphrase|pwd|credential", re.IGNORECASE)
+"""What stands in a mapping of that name is secret whatever its own key (`api_keys: {openai: …}`)."""
 _SPECIAL_TOKEN = re.compile(r"[<\[][^<>\[\]]{1,20}[>\]]")
-_ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^/@\s\"'\\]*@")
+_ADDRESS = re.compile(r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]{0,30}://)[^/?#\s\"'\\]*@")
 _SIGNED = re.compile(
     r"(?P<key>[?&][\w.-]*(?:sig|signature|token|key|secret|password)[\w.-]*=)[^&\s\"'\\#]+",
     re.IGNORECASE,
 )
 _ASSIGNED = re.compile(r"^(?P<key>-{0,2}[A-Za-z_+][\w.+-]*)=(?P<value>.*)$", re.DOTALL)
 _SHAPES = re.compile(
-    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,20}PRIVATE KEY-----|\Z)"
+    r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----.*?"
+    r"(?:-----END [A-Z ]{0,20}PRIVATE KEY(?: BLOCK)?-----|\Z)"
     r"|\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}\b"
     r"|\bgh[pousr]_[A-Za-z0-9]{30,255}|\bgithub_pat_\w{22,255}|\bgl[a-z]{2,6}-[\w-]{20,255}"
     r"|\bhf_[A-Za-z0-9]{20,255}|\bsk-(?:[a-z0-9]{2,10}-)?[A-Za-z0-9_-]{20,255}|\b[rs]k_(?:live|test)_\w{16,255}"
     r"|\bxox[a-z]-[\w-]{10,255}|\bhooks\.slack\.com/services/[\w/]+|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}"
     r"|\bnpm_[A-Za-z0-9]{36}|\bpypi-[\w-]{40,}|\bSG\.[\w-]{16,}\.[\w-]{16,}|\bwandb_v1_\w{20,}|\blocal-[0-9a-f]{40}\b"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
+    r"|\bxapp-[\w-]{20,}|\bdapi[0-9a-f]{32}\b|\bgsk_[A-Za-z0-9]{40,255}|\bxai-[A-Za-z0-9]{40,255}|\br8_[A-Za-z0-9]{37}\b"
+    r"|\bnvapi-[\w-]{40,255}|\bpplx-[A-Za-z0-9]{40,255}|\bhvs\.[\w-]{24,255}|\bdckr_pat_[\w-]{20,255}"
+    r"|\bdop_v1_[0-9a-f]{64}\b|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*",
     re.DOTALL,
 )
 _SPOKEN = re.compile(
     r"(?P<key>\b(?:bearer|basic)\s+)(?=[^\s\"']*[0-9=])[A-Za-z0-9._~+/-]{8,}=*", re.IGNORECASE
 )
-_IN_TEXT = re.compile(
-    r"(?P<key>-{0,2}\b[A-Za-z_][\w.-]{0,80})(?P<sign>\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?)(?P<value>[^\s\"',;&})\]\\]+)"
+_AUTHORIZED = re.compile(
+    r"(?P<key>\bauthorization\\?[\"']?\s{0,3}[:=]\s{0,3}\\?[\"']?(?:(?:bearer|basic|token|digest|apikey)\s+)?)"
+    r"[^\s\"'\\,*]{4,}",
+    re.IGNORECASE,
 )
-_OPTION = re.compile(r"(?<!\S)(?P<key>--?[A-Za-z][\w-]{0,80})(?P<sign>\s+)(?P<value>[^\s-]\S*)")
-_PLAIN_VALUE = re.compile(r"[-+\d.eE_]+|true|false|none|null|\*\*\*.*|<.*|\[.*|\{.*", re.IGNORECASE)
+_QUOTED = r"(?P<quote>\\?[\"'])(?P<quoted>(?:(?!(?P=quote))(?:\\.|[^\\\n])){1,2000})(?P=quote)"
+_KEY_IN_TEXT = re.compile(
+    r"(?P<key>-{0,2}\b[A-Za-z_][\w.-]{0,80}+)\\?[\"']?\s{0,3}"
+    r"(?::\s{0,3}[A-Za-z_][\w.\[\]|]{0,40}(?:\s?\|\s?None)?\s{0,3}=(?!=)|[:=])"  # `key: type = value` too
+    r"\s{0,3}(?:[bru]{1,2}(?=[\"']))?"
+)
+_VALUE_IN_TEXT = re.compile(rf"{_QUOTED}|(?P<opened>\\?[\"']?)(?P<value>[^\s\"',;&}})\]\\]+)")
+_OPTION = re.compile(r"(?<!\S)(?P<key>--?[A-Za-z][\w-]{0,80}+)\s+")
+_VALUE_OF_OPTION = re.compile(rf"{_QUOTED}|(?P<opened>)(?P<value>[^\s-]\S*)")
+_PLAIN_VALUE = re.compile(
+    r"[-+\d.eE_]+|true|false|none|null|\*\*\*.*|<.*|\[.*|\{.*|os\.(?:environ|getenv)\b.*",
+    re.IGNORECASE,
+)
 _CLUES = re.compile(
     rb"key|token|secret|passw|passphrase|pwd|credential|cookie|auth|bearer|basic|sas|dsn|pin|connection|://|sig"
-    rb"|A[KSBC][IC]A|gh[pousr]_|gl[a-z]+-|hf_|sk[-_]|rk_|xox|hooks\.|AIza|ya29|npm_|pypi-|SG\.|wandb_|local-|eyJ"
+    rb"|xapp-|dapi|xai-|r8_|nvapi-|pplx-|hvs\.|dckr_|dop_v1_"
+    rb"|A[KSBC][IC]A|gh[pousr]_|github_|gsk_|gl[a-z]+-|hf_|sk[-_]|rk_|xox|hooks\.|AIza|ya29|npm_|pypi-|SG\.|wandb_|local-|eyJ"
     rb"|PRIVATE",
     re.IGNORECASE,
 )
 _BULK = (b"\xa5chunk", b"\xa5image", b"\xa9histogram", b"\xa5graph")
-"""Kinds that are numbers or pieces of files; nothing in them is searched."""
+"""Kinds that are numbers or pieces of files; nothing in them is searched but a caption."""
+_CAPTION = b"\xa7caption"
 
 
 class Redactor:
@@ -77,7 +99,7 @@ class Redactor:
 
     def item(self, packed: bytes) -> bytes:
         """A packed item without the secrets in its texts; the same bytes when there are none."""
-        if packed[6:].startswith(_BULK):
+        if packed[6:].startswith(_BULK) and _CAPTION not in packed:
             return packed
         has_clue = _CLUES.search(packed) or (self._own_clue and self._own_clue.search(packed))
         if not has_clue:
@@ -108,16 +130,24 @@ class Redactor:
         if depth > _MOST_DEPTH:
             return value
         if isinstance(value, Mapping):
-            return {key: self._under(key, inner, depth) for key, inner in value.items()}
+            return {
+                self.text(key) if isinstance(key, str) else key: self._under(key, inner, depth)
+                for key, inner in value.items()
+            }
         if isinstance(value, list | tuple):
             if all(isinstance(part, str) for part in value):
                 return [self.text(part) for part in self.arguments(value)]
-            return [self.value(part, depth + 1) for part in value]
+            parts = [self.value(part, depth + 1) for part in value]
+            return tuple(parts) if type(value) is tuple else parts
         return value
 
     def _under(self, key: Any, value: Any, depth: int) -> Any:
-        if isinstance(value, Mapping) or not self.is_secret(str(key)):
+        if depth > _MOST_DEPTH or not self.is_secret(str(key)):
             return self.value(value, depth + 1)
+        if isinstance(value, Mapping):
+            if not _OF_SECRETS.search(str(key)):
+                return self.value(value, depth + 1)
+            return {inner: self._under(key, part, depth + 1) for inner, part in value.items()}
         if isinstance(value, bool) or value is None or value == "":
             return value
         if isinstance(value, list | tuple):
@@ -136,21 +166,35 @@ class Redactor:
     def text(self, text: str) -> str:
         """A text without the secrets that stand in it."""
         clean = _SHAPES.sub(HIDDEN, without_credentials(text))
-        clean = _SPOKEN.sub(rf"\g<key>{HIDDEN}", clean)
-        return _OPTION.sub(self._hidden, _IN_TEXT.sub(self._hidden, clean))
+        clean = _SPOKEN.sub(rf"\g<key>{HIDDEN}", _AUTHORIZED.sub(rf"\g<key>{HIDDEN}", clean))
+        clean = self._pairs(clean, _KEY_IN_TEXT, _VALUE_IN_TEXT)
+        return self._pairs(clean, _OPTION, _VALUE_OF_OPTION)
 
-    def _hidden(self, found: re.Match[str]) -> str:
-        key, value = found["key"], found["value"]
-        last = re.split(r"[.-]{2,}", key.lstrip("-"))[-1]
-        if not self.is_secret(last) or len(value) < 4:
-            return found[0]
-        if _PLAIN_VALUE.fullmatch(value) and not _EVEN_A_NUMBER.search(last):
-            return found[0]
-        return f"{key}{found['sign']}{HIDDEN}"
+    def _pairs(self, text: str, keys: re.Pattern[str], values: re.Pattern[str]) -> str:
+        """The text with the values of its telling keys hidden; linear, as no other value is looked at."""
+        parts: list[str] = []
+        done = at = 0
+        while found := keys.search(text, at):
+            at = found.end("key")
+            name = re.split(r"[.-]{2,}", found["key"].lstrip("-"))[-1]
+            value = values.match(text, found.end()) if self.is_secret(name) else None
+            if value is None or not _hides(name, value["quoted"] or value["value"]):
+                continue
+            quote = value["quote"] or ""
+            parts += [text[done : found.end()], quote or value["opened"], HIDDEN, quote]
+            done = at = value.end()
+        return "".join((*parts, text[done:]))
 
     def arguments(self, arguments: Sequence[str]) -> list[str]:
         """A command line without secrets."""
         return redacted_arguments(arguments, self.is_secret)
+
+
+def _hides(name: str, value: str) -> bool:
+    """Whether the value of a telling key, as it stands in a text, is one, not code that fetches it."""
+    if len(value) < 4:
+        return False
+    return not _PLAIN_VALUE.fullmatch(value) or bool(_EVEN_A_NUMBER.search(name))
 
 
 def is_secret(key: str) -> bool:

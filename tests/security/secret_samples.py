@@ -7,6 +7,7 @@ import string
 from random import Random
 
 _LETTERS = string.ascii_letters + string.digits
+_HEX = "0123456789abcdef"
 
 
 def _word(luck: Random, size: int, letters: str = _LETTERS) -> str:
@@ -36,6 +37,19 @@ def shaped(luck: Random) -> dict[str, str]:
         "google": "AIza" + _word(luck, 35),
         "npm": "npm_" + _word(luck, 36),
         "jwt": _jwt(luck),
+        "pypi": "pypi-" + _word(luck, 80),
+        "sendgrid": "SG." + _word(luck, 22) + "." + _word(luck, 43),
+        "wandb": "wandb_v1_" + _word(luck, 40),
+        "slack app": "xapp-1-" + _word(luck, 60),
+        "databricks": "dapi" + _word(luck, 32, _HEX),
+        "groq": "gsk_" + _word(luck, 52),
+        "xai": "xai-" + _word(luck, 80),
+        "replicate": "r8_" + _word(luck, 37),
+        "nvidia": "nvapi-" + _word(luck, 64),
+        "perplexity": "pplx-" + _word(luck, 48),
+        "vault": "hvs." + _word(luck, 90),
+        "docker": "dckr_pat_" + _word(luck, 27),
+        "digitalocean": "dop_v1_" + _word(luck, 64, _HEX),
     }
 
 
@@ -44,7 +58,14 @@ def keyed(luck: Random) -> dict[str, str]:
     keys = (
         *("password", "db_password", "passwd", "secret", "client_secret", "token", "auth_token"),
         *("api_key", "apikey", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "private_key", "cookie"),
-        *("access-key", "credentials"),
+        *("access-key", "credentials", "passphrase", "smtp_pwd", "refresh_token", "AccountKey"),
+        *(
+            "HF_TOKEN",
+            "MLFLOW_TRACKING_PASSWORD",
+            "NEPTUNE_API_TOKEN",
+            "encryption_key",
+            "sentry_dsn",
+        ),
     )
     return {key: _word(luck, 24) for key in keys}
 

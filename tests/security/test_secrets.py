@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from random import Random
 
+import msgpack
 import pytest
 
 from exptrack_agent.redact import HIDDEN, Redactor
@@ -136,6 +137,68 @@ def test_a_known_shape_is_found_wherever_it_stands(place):
 def test_a_telling_key_hides_its_value_in_any_text(place):
     for key, secret in keyed(Random(SEED)).items():
         assert secret not in Redactor().text("run " + place.format(key, secret) + " end"), key
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Authorization: Basic {}",
+        "{{'Authorization': 'token {}'}}",
+        "{{'password': b'{}'}}",
+        'password="not {} but more"',
+        "token: str = '{}'",
+        "api_key: str | None = '{}'",
+        'said: "login with password={} refused"',
+        "--password 'a {}' --lr 3",
+        'curl -H "X-Api-Key: {}" https://h/x',
+        "https://ada:p@{}@host/x",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n{}\n-----END PGP PRIVATE KEY BLOCK-----",
+        '{{\\"password\\": \\"{} x\\"}}',
+        "AccountName=a;AccountKey={}+/==;EndpointSuffix=x",
+    ],
+)
+def test_ways_of_saying_it(said):
+    assert "QcGqZwVb" not in Redactor().text(said.format("QcGqZwVb"))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "api_key=os.environ['OPENAI_API_KEY']",
+        "the token embedding: 'keys and values' are fine",
+        'f"Bearer {token}"',
+        "key='a b' and more",
+        'pad_token: str = "<pad>"',
+        "x == y and tokens: list[str] = []",
+    ],
+)
+def test_code_that_names_a_secret_stays_as_it_is(said):
+    assert Redactor().text(said) == said
+
+
+def test_what_stands_below_a_secret_name_is_secret():
+    given = {"api_keys": {"openai": "QcGqZwVb"}, "secrets": {"db": {"x": ["QcGqZwVb"]}}}
+    assert "QcGqZwVb" not in json.dumps(Redactor().value(given))
+    assert Redactor().value({"token": {"type": "bpe"}}) == {"token": {"type": "bpe"}}
+
+
+def test_a_known_shape_is_found_in_keys_and_captions_and_alone_in_an_item():
+    for kind, secret in shaped(Random(SEED)).items():
+        assert list(Redactor().value({secret: 1})) == [HIDDEN], kind
+        for item in ({"kind": "note", "text": secret}, {"kind": "image", "caption": secret}):
+            assert secret.encode() not in Redactor().item(msgpack.packb(item)), kind
+
+
+def test_every_telling_key_is_seen_in_an_item():
+    for key, secret in keyed(Random(SEED)).items():
+        item = {"kind": "config", "config": json.dumps({"deep": {key: secret}})}
+        assert secret.encode() not in Redactor().item(msgpack.packb(item)), key
+
+
+def test_long_texts_made_to_be_slow_are_not():
+    """A search that goes back and forth would take minutes; the time limit of a test is one."""
+    for part in ("a.", "a='", 'token="\\', "a: b", "https://a", "sk-", "eyJaaaaaaaa.", "key: a = "):
+        Redactor().text(part * (60_000 // len(part)))
 
 
 def test_look_alikes_stay_as_they_are():

@@ -34,6 +34,8 @@ from exptrack_agent.redact import (
             "auth",
         ),
         *("private_key", "Authorization", "cookie", "passphrase", "SENTRY_DSN", "key"),
+        *("NPM_TOKEN", "AWS_SESSION_TOKEN", "personal_access_token", "minio_token", "AccountKey"),
+        *("NEPTUNE_API_TOKEN", "image_registry_token", "openai_key", "login.token", "license-key"),
     ],
 )
 def test_keys_of_secrets(key: str):
@@ -52,6 +54,12 @@ def test_keys_of_secrets(key: str):
             "tokens_per_step",
             "epochs",
             "pinned",
+            "n_token",
+            "max_new_token",
+            "pad.token",
+            "image_token_id",
+            "sort_key",
+            "map_key",
         ),
     ],
 )
