@@ -71,7 +71,10 @@ class Supervisor:
             WorkerSpec("intake", "exptrack_daemon.intake", (), _INTAKE_HUNG_AFTER_S)
         )
         self._sampler = Worker(
-            WorkerSpec("sampler", "exptrack_daemon.sampler", (home,), _INTAKE_HUNG_AFTER_S)
+            WorkerSpec(
+                *("sampler", "exptrack_daemon.sampler", (home,), _INTAKE_HUNG_AFTER_S),
+                gives_way=True,
+            )
         )
         self._sinks: dict[str, Worker] = {}
         self._unknown_sinks: set[str] = set()
@@ -148,7 +151,7 @@ class Supervisor:
         arguments = (str(self._config.home.path), name)
         hung_after_s = self._config.delivery.hung_after_s
         self._sinks[name] = Worker(
-            WorkerSpec(name, "exptrack_daemon.delivery", arguments, hung_after_s)
+            WorkerSpec(name, "exptrack_daemon.delivery", arguments, hung_after_s, gives_way=True)
         )
         return True
 

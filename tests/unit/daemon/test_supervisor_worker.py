@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from exptrack_daemon.supervisor import worker as worker_module
-from exptrack_daemon.supervisor.worker import FIRST_PAUSE_S, LONGEST_PAUSE_S, Worker, WorkerSpec
+from exptrack_daemon.supervisor.worker import (
+    FIRST_PAUSE_S,
+    GIVES_WAY_NICE,
+    LONGEST_PAUSE_S,
+    Worker,
+    WorkerSpec,
+    give_way,
+)
 from tests.support.processes import wait_until
 
 pytestmark = pytest.mark.timeout(40)
@@ -22,10 +32,10 @@ def make(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     made = []
 
-    def make(code, hung_after_s=60.0):
+    def make(code, hung_after_s=60.0, **how):
         name = f"worker_{len(made)}_{time.monotonic_ns()}"
         (tmp_path / f"{name}.py").write_text(code)
-        made.append(Worker(WorkerSpec("w", name, (), hung_after_s)))
+        made.append(Worker(WorkerSpec("w", name, (), hung_after_s, **how)))
         return made[-1]
 
     yield make
@@ -192,3 +202,43 @@ def test_nothing_in_the_users_folder_shadows_a_module(make, tmp_path, monkeypatc
     worker = make(REPORT + "sys.stdin.read()")
     worker.start(0)
     listen_until(worker, lambda: worker.has_reported)
+
+
+def test_one_that_gives_way_does_so_with_its_session_and_others_do_not(make):
+    patient, other = (make("import sys\nsys.stdin.read()", gives_way=way) for way in (True, False))
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    for worker in (patient, other):
+        worker.start(0)
+    wait_until(lambda: worker_is_checked(patient, other), 10)
+    assert os.getpriority(os.PRIO_PROCESS, patient.pid) == max(before, GIVES_WAY_NICE)
+    assert os.sched_getscheduler(patient.pid) == os.SCHED_BATCH
+    assert os.getpriority(os.PRIO_PROCESS, other.pid) == before
+    assert os.sched_getscheduler(other.pid) == os.sched_getscheduler(0)
+    group = Path(f"/proc/{patient.pid}/autogroup")
+    if group.exists():
+        assert group.read_text().split()[-1] == str(GIVES_WAY_NICE)
+
+
+def worker_is_checked(*workers):
+    for worker in workers:
+        worker.check(0)
+    return all(worker._gave_way for worker in workers)
+
+
+def test_giving_way_is_tried_again_while_the_kernel_is_asked_too_often(monkeypatch):
+    def refuse(path, text):
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        assert not give_way(process.pid)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_giving_way_of_what_is_gone_changes_nothing():
+    process = subprocess.Popen(["true"])
+    process.wait()
+    assert give_way(process.pid)
