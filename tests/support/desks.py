@@ -59,6 +59,7 @@ class Told:
     """What a run's journal says."""
 
     steps: list[int] = field(default_factory=list)
+    values: list[dict[str, object]] = field(default_factory=list)
     losses: list[tuple[int, int, str]] = field(default_factory=list)
     closes: list[str] = field(default_factory=list)
     sequences: list[tuple[str, int]] = field(default_factory=list)
@@ -74,6 +75,7 @@ def read_back(home: Path, run: str = RUN) -> Told:
             entry = told.replay.entries(found)
             if isinstance(entry, Rows):
                 told.steps += [row.step for row in entry.rows]
+                told.values += [row.values for row in entry.rows]
                 told.sequences += [
                     (entry.stream.stream_id, entry.first + n) for n in range(len(entry.rows))
                 ]

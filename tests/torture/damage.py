@@ -23,9 +23,6 @@ from exptrack_daemon.journal.cursor import Cursor, load_cursor, save_cursor
 from exptrack_daemon.journal.position import START
 from exptrack_daemon.journal.reader import JournalReader, read_header, segment_numbers, segment_path
 from exptrack_daemon.journal.segment import FrameRecord, Mark, Record, interpret, salt_of, scan
-from exptrack_proto.codec import split_items
-from exptrack_proto.errors import ProtocolError
-from exptrack_proto.ring_reader import read_segment
 from tests.support.journals import (
     DIRECTORY,
     RUN,
@@ -37,7 +34,7 @@ from tests.support.journals import (
     rows_frame,
 )
 from tests.support.memory_files import RUNS, SECTOR, MemoryFiles
-from tests.support.rings import packed_row, segment_bytes
+from tests.torture.box_damage import BOX_KINDS
 
 CURSOR = RUNS / RUN / "sinks" / "one.json"
 
@@ -303,28 +300,6 @@ def cursors(judge: Judge) -> Iterator[None]:
         yield
 
 
-def black_boxes(_: Judge) -> Iterator[None]:
-    """Every bit, byte and cut of a black box's segment: recovery never raises anything of its own."""
-    data = bytes(segment_bytes(3, 10, [packed_row(step) for step in range(90)]))
-    for place, value in itertools.product(range(len(data)), range(8)):
-        copy = bytearray(data)
-        copy[place] ^= 1 << value
-        _open_box(bytes(copy))
-        yield
-    for size in range(len(data)):
-        _open_box(data[:size])
-        yield
-
-
-def _open_box(data: bytes) -> None:
-    try:
-        segment = read_segment(data)
-        if segment is not None:
-            list(split_items(segment.items))
-    except ProtocolError:
-        return  # it is kept in quarantine, and said
-
-
 KINDS: tuple[Callable[[Judge], Iterator[None]], ...] = (
     flips,
     bytes_replaced,
@@ -332,7 +307,7 @@ KINDS: tuple[Callable[[Judge], Iterator[None]], ...] = (
     sectors,
     arrangements,
     cursors,
-    black_boxes,
+    *BOX_KINDS,
 )
 
 

@@ -37,22 +37,36 @@ INTAKE = many(
 RECOVERING = many(
     "exptrack_daemon/intake/recovery.py",
     Mutant("a living trainer's box is taken", "    except OSError:\n        return True\n    finally:", "    except OSError:\n        return False\n    finally:", RECOVERY),
-    Mutant("of two copies the shorter one counts", "max(best.get(segment.number, found), found)", "min(best.get(segment.number, found), found)", RECOVERY),
+    Mutant("the copy without seals counts", "key=_is_sealed)", "key=_is_sealed, reverse=True)", RECOVERY),
     Mutant("removed before the commit", "            _succeed(desk.close_crashed(run_id, remains.stream))\n        _succeed(commit())\n        gone = [_dispose(desk.home, folder, keep=keep) for folder in remains.folders]\n", "            _succeed(desk.close_crashed(run_id, remains.stream))\n        gone = [_dispose(desk.home, folder, keep=keep) for folder in remains.folders]\n        _succeed(commit())\n", RECOVERY),
-    Mutant("a damaged box is removed", "            keep = keep or is_damaged\n", "", RECOVERY),
+    Mutant("a damaged box is removed", "            keep = keep or not is_whole\n", "", RECOVERY),
     Mutant("a failing disk is no reason to stop", "    if not went_well:\n        raise _NotNow\n", "    return\n", RECOVERY),
-    Mutant("known items come again", "items[max(0, known - segment.first) :]", "items", RECOVERY),
+    Mutant("known items come again", "items[max(0, known - first) :]", "items", RECOVERY),
+    Mutant("damage at the end is not counted", "            _succeed(desk.resync(run_id, stream, hole.end or 0, _DAMAGED))\n", "            pass\n", RECOVERY),
 )  # fmt: skip
 
 BLACK_BOX = many(
     "exptrack_agent/blackbox.py",
-    Mutant("a sparse ring", "os.posix_fallocate(descriptor, 0, size)", "os.ftruncate(descriptor, size)", BOX),
     Mutant("segments are freed before they are acknowledged", "while line and line[0].open_spans == 0:", "while line and line[0].open_spans >= 0:", BOX),
-    Mutant("memory is freed before its copy is whole", "if segment.memory is None or segment.copied != segment.head:", "if segment.memory is None:", BOX),
-    Mutant("the copy's head is published before its items", "            _write_at(descriptor, segment.memory[start:head], start)\n            os.fdatasync(descriptor)\n            os.pwrite(descriptor, head.to_bytes(8, \"little\"), CELL_HEAD * 8)\n", "            os.pwrite(descriptor, head.to_bytes(8, \"little\"), CELL_HEAD * 8)\n            _write_at(descriptor, segment.memory[start:head], start)\n            os.fdatasync(descriptor)\n", BOX),
-    Mutant("the spool has no bound", "if self.state.spooled_bytes + head - segment.copied > self.limits.spool_bytes:", "if self.limits.spool_bytes < 0:", BOX),
-    Mutant("a used segment keeps its old head", "        segment.cells[CELL_HEAD] = 0\n        kept", "        kept", BOX),
+    Mutant("memory is freed before its copy is whole", "if segment.memory is None or not segment.is_copied:", "if segment.memory is None:", BOX),
     Mutant("a box with items in it is removed", "        if not keep or self._is_spooled():\n", "        if keep or not keep:\n", BOX),
+)  # fmt: skip
+
+SEGMENT = "tests/unit/agent/test_segment.py"
+SEGMENTS = many(
+    "exptrack_agent/segment.py",
+    Mutant("a sparse ring", "os.posix_fallocate(descriptor, 0, size)", "os.ftruncate(descriptor, size)", SEGMENT),
+    Mutant("a used segment keeps its old head", "        self.cells[CELL_HEAD] = 0\n        table", "        table", BOX),
+    Mutant("a used segment keeps its old seals", "        self.memory[table:] = bytes(len(self.memory) - table)\n", "", SEGMENT),
+    Mutant("a damaged copy is sent", "if self.segment.memory is None and crc32(data) != self.crc:", "if self.segment.memory is None and crc32(data) == -1:", SEGMENT),
+    Mutant("a copy counts as whole while spans are missing", "is_noted and (not self.spans or self.copied >= self.spans[-1].stop)", "is_noted", BOX),
+)  # fmt: skip
+
+SPOOL = many(
+    "exptrack_agent/spool.py",
+    Mutant("the spool has no bound", "if self.bytes + cost > self._limits.spool_bytes:", "if self._limits.spool_bytes < 0:", BOX),
+    Mutant("a copy is named before its header is whole", "            _write_at(descriptor, header, 0)\n            hidden(path).rename(path)\n", "            hidden(path).rename(path)\n            _write_at(descriptor, header, 0)\n", "tests/unit/agent/test_spool.py"),
+    Mutant("seals go where others stand", "seal_offset(segment.size, segment.copies)", "seal_offset(segment.size, 0)", BOX),
 )  # fmt: skip
 
 SENDING = many(
@@ -67,8 +81,8 @@ SENDING = many(
 
 HOT_PATH = many(
     "exptrack_agent/rows.py",
-    Mutant("published before it is copied", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end\n", "                    self._cells[CELL_HEAD] = end\n                    self._memory[start:end] = row\n", PUBLISHING),
-    Mutant("a row is not published", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end\n", "                    self._memory[start:end] = row\n", ROWS),
+    Mutant("published before it is copied", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end | end << 21 | end << 42\n", "                    self._cells[CELL_HEAD] = end | end << 21 | end << 42\n                    self._memory[start:end] = row\n", PUBLISHING),
+    Mutant("a row is not published", "                    self._memory[start:end] = row\n                    self._cells[CELL_HEAD] = end | end << 21 | end << 42\n", "                    self._memory[start:end] = row\n", ROWS),
     Mutant("a row's number is spent twice", "                    self._head = end\n                    self._sequence += 1\n", "                    self._head = end\n", ROWS),
 )  # fmt: skip
 
@@ -80,9 +94,25 @@ WIRE = (
     ),
     *many(
         "proto/exptrack_proto/ring.py",
-        Mutant("a head beyond the file is believed", "    if head > len(data):\n", "    if head < 0:\n", "tests/unit/proto"),
-        Mutant("a newer black box is read as ours", "cells[CELL_VERSION] > FORMAT_VERSION", "cells[CELL_VERSION] > 1 << 60", "tests/unit/proto"),
+        Mutant("seals say nothing of their segment", "crc32(facts, crc32(stream, number & 0xFFFFFFFF))", "crc32(facts)", "tests/unit/proto"),
+    ),
+    *many(
+        "proto/exptrack_proto/ring_reader.py",
+        Mutant("a head beyond the file is believed", "    if head > len(view):\n", "    if head < 0:\n", "tests/unit/proto"),
+        Mutant("a newer black box is read as ours", "if version > RING_VERSION:", "if version > 1 << 60:", "tests/unit/proto"),
+        Mutant("damaged items are believed", "if crc32(items) == seal.crc:", "if crc32(items) != -1:", "tests/unit/proto"),
+        Mutant("on disk, items without a seal are believed", "if self.is_copy or self.has_bad_seals:", "if self.has_bad_seals and not self.is_copy:", "tests/unit/proto"),
     ),
 )  # fmt: skip
 
-MUTANTS = (*DELIVERY, *INTAKE, *RECOVERING, *BLACK_BOX, *SENDING, *HOT_PATH, *WIRE)
+MUTANTS = (
+    *DELIVERY,
+    *INTAKE,
+    *RECOVERING,
+    *BLACK_BOX,
+    *SEGMENTS,
+    *SPOOL,
+    *SENDING,
+    *HOT_PATH,
+    *WIRE,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,25 @@ from exptrack_daemon.intake import recovery
 from exptrack_daemon.intake.recovery import find_remains, has_remains, is_owned, recover
 from exptrack_daemon.journal.segment import fragment, salt_of
 from exptrack_proto.records import Close, Loss, Open
-from exptrack_proto.ring import CELL_VERSION, OWNER_LOCK
+from exptrack_proto.ring import (
+    CELL_HEAD,
+    CELL_TABLE,
+    CELL_VERSION,
+    DATA_OFFSET,
+    OWNER_LOCK,
+    cells_of,
+    seal_offset,
+)
 from tests.support.desks import RUN, STREAM, make_desk, opened, read_back, rows
 from tests.support.faulty_files import FaultyFiles
-from tests.support.rings import Owner, leave_segment, old_segment_bytes, packed, packed_row
+from tests.support.rings import (
+    Owner,
+    leave_segment,
+    old_segment_bytes,
+    packed,
+    packed_row,
+    sealed_segment_bytes,
+)
 
 OPEN = packed(Open(time_ns=1, project="p", name="n", host="h", pid=1))
 NAME = STREAM.hex()
@@ -184,6 +200,83 @@ def test_a_journal_of_a_newer_version_leaves_the_box_where_it_is(home, ring):
     (folder / "00000001.seg").write_bytes(fragment(b"H\x63\x90", 0, salt_of(RUN, 1)))
     assert not bring_in(home)[0].is_done
     assert has_remains(Home(home), NAME)
+
+
+# --- damage: all of it is in tests/torture/box_damage.py; here, what the journal and its ledger say ---
+
+CHUNKS = [[OPEN, *some_rows(1, 3)], some_rows(4, 5), some_rows(9, 2)]
+
+
+def leave_sealed(
+    folder: Path, tail: list[bytes], hurt: int = -1, *, is_copy: bool = False, seal: int = -1
+) -> None:
+    """A segment of three chunks and a tail, in which a chunk's items, or a seal, are damaged."""
+    data = sealed_segment_bytes(0, 0, CHUNKS, tail, is_copy=is_copy)
+    if hurt >= 0:
+        items = [item for chunk in CHUNKS[:hurt] for item in chunk]
+        data[DATA_OFFSET + len(b"".join(items)) + 3] ^= 4
+    if seal >= 0:
+        table = cells_of(memoryview(data))[CELL_TABLE]
+        data[seal_offset(table, seal) + 5] ^= 4
+    leave_segment(folder, 0, 0, []).write_bytes(data)
+
+
+@pytest.mark.parametrize("is_copy", [False, True])
+def test_damage_costs_its_chunk_and_the_ledger_has_it(home, ring, is_copy, caplog):
+    leave_sealed(ring, [], hurt=1, is_copy=is_copy)
+    (done,) = bring_in(home)
+    told = read_back(home)
+    assert told.steps == [1, 2, 3, 9, 10]
+    assert told.losses == [(4, 8, "damaged in the black box")]
+    assert told.closes == ["crashed"]
+    assert done.is_done
+    assert (done.rows, len(list((home / "quarantine").iterdir()))) == (6, 1)
+
+
+def test_what_one_copy_has_lost_the_other_gives(home, ring):
+    leave_sealed(ring, some_rows(11, 3), hurt=1)
+    leave_sealed(Home(home).spool / NAME, [], hurt=2, is_copy=True)
+    assert bring_in(home)[0].is_done
+    told = read_back(home)
+    assert told.steps == list(range(1, 14))
+    assert told.losses == []
+
+
+def test_a_chunk_that_a_seal_vouches_for_counts_before_the_rings_own_tail(home, ring):
+    flipped = packed_row(4)[:-1] + b"\x55"
+    leave_segment(ring, 0, 0, [OPEN, *some_rows(1, 3), flipped])
+    leave_sealed(Home(home).spool / NAME, [], is_copy=True)
+    assert bring_in(home)[0].is_done
+    told = read_back(home)
+    assert told.steps == list(range(1, 11))
+    assert told.values == [{"a": step} for step in range(1, 11)]
+
+
+def test_damage_at_the_end_is_counted_as_far_as_it_can_be(home, ring, caplog):
+    leave_sealed(ring, some_rows(11, 4), seal=2)
+    assert bring_in(home)[0].is_done
+    told = read_back(home)
+    assert told.steps == list(range(1, 9))
+    assert told.losses == [(9, 14, "damaged in the black box")]
+
+
+def test_a_tail_whose_end_nobody_knows_is_said(home, ring, caplog):
+    data = sealed_segment_bytes(0, 0, CHUNKS, some_rows(11, 4))
+    cells_of(memoryview(data))[CELL_HEAD] = 1 | 2 << 21 | 3 << 42
+    leave_segment(ring, 0, 0, []).write_bytes(data)
+    assert bring_in(home)[0].is_done
+    assert read_back(home).steps == list(range(1, 11))
+    assert "is not known" in caplog.text
+
+
+def test_a_segment_that_cannot_be_read_is_named_as_damage_in_the_ledger(home, ring):
+    leave_segment(ring, 0, 0, [OPEN, *some_rows(1, 3)])
+    leave_segment(ring, 1, 4, some_rows(4, 2)).write_bytes(b"?" * 5_000)
+    leave_segment(ring, 2, 6, some_rows(6, 2))
+    assert bring_in(home)[0].is_done
+    told = read_back(home)
+    assert told.steps == [1, 2, 3, 6, 7]
+    assert told.losses == [(4, 5, "damaged in the black box")]
 
 
 @pytest.mark.parametrize("act", ["append", "sync"])
