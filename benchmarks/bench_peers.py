@@ -37,6 +37,7 @@ from benchmarks.results import Goal, Report
 from benchmarks.stats import turns
 from exptrack_daemon.home import Home
 
+PARTS = (*OURS, *PACKAGES)
 QUESTION = "What do other trackers cost on the same work, and what do they lose?"
 _HERE = Path(__file__).parent / "peers"
 _WIDE_HANGS = ("kohakuboard",)
@@ -74,8 +75,9 @@ GOALS = [
 
 
 def run(plan: Plan, report: Report) -> None:
-    names = [name for name in (*OURS, *PACKAGES) if python_of(name) is not None]
-    missing = [name for name in PACKAGES if name not in names]
+    wanted = [name for name in PARTS if plan.wants(name)]
+    names = [name for name in wanted if python_of(name) is not None]
+    missing = [name for name in wanted if name not in names]
     if missing:
         report.notes.append(f"not installed (python -m benchmarks.peers): {', '.join(missing)}")
     chance = random.Random(7)
@@ -99,6 +101,9 @@ class Bench:
 
     def note(self, what: str, unit: str, value: float) -> None:
         self._report.add(f"{self.name}: {what}", unit, value)
+
+    def say(self, note: str) -> None:
+        self._report.notes.append(f"{self.name}: {note}")
 
     def start(self, folder: Path, do: str, **options: Any) -> subprocess.Popen[str]:
         """The tracker's worker, in a group of its own so that its helpers can be ended with it."""
@@ -209,7 +214,8 @@ def _helpers(bench: Bench, how: str, number: signal.Signals) -> None:
             time.sleep(3)
             for helper in helpers:
                 helper.send_signal(signal.SIGCONT)
-        if not helpers:  # it has no helper: nothing can happen to it
+        if not helpers:
+            bench.say("it has no helper process that could be stopped or killed")
             _end(victim)
             return
         try:

@@ -11,7 +11,7 @@ import importlib
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -29,10 +29,16 @@ class Plan:
 
     is_quick: bool
     say: Callable[[str], None]
+    only: Sequence[str] = ()
+    """Of a benchmark with `PARTS` the ones to run; empty: all."""
 
     def pick(self, full: T, quick: T) -> T:
         """The first for a full pass, the second for a quick one."""
         return quick if self.is_quick else full
+
+    def wants(self, part: str) -> bool:
+        """Whether this part of the benchmark was asked for."""
+        return not self.only or part in self.only
 
 
 def benchmark_names() -> list[str]:
@@ -71,11 +77,14 @@ def main(file: str) -> None:
     """Run one benchmark from the command line."""
     name = Path(file).stem
     module = importlib.import_module(f"benchmarks.{name}")
-    options = options_of(module.QUESTION).parse_args()
+    parser = options_of(module.QUESTION)
+    if parts := getattr(module, "PARTS", ()):
+        parser.add_argument("--only", nargs="+", choices=parts, default=(), metavar="PART")
+    options = parser.parse_args()
     end_on_signals()
     about = machine.describe()
     with show.progress() as say:
-        report = run_benchmark(name, Plan(options.quick, say))
+        report = run_benchmark(name, Plan(options.quick, say, getattr(options, "only", ())))
     session = Session(about, [report], options.quick)
     show.print_machine(session)
     show.print_report(report)

@@ -15,6 +15,12 @@ def test_a_quick_plan_picks_the_second():
     assert Plan(False, print).pick(10, 2) == 10
 
 
+def test_a_plan_wants_all_parts_unless_some_are_named():
+    assert Plan(True, print).wants("trailer")
+    assert Plan(True, print, ("trailer",)).wants("trailer")
+    assert not Plan(True, print, ("trailer",)).wants("trackio")
+
+
 @pytest.mark.parametrize("name", benchmark_names())
 def test_every_benchmark_asks_a_question_and_says_what_would_be_good(name: str):
     module = importlib.import_module(f"benchmarks.{name}")
