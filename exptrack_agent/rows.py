@@ -12,8 +12,10 @@ Five rules hold it together:
   between (CPython looks for signals at calls and jumps back, and in the product of two long integers: so the
   head's three copies are put together by shifts). The lock keeps other threads out; it is re-entrant, so that
   such a handler cannot dead-lock.
-- No Python code runs inside the packer, which must not be entered twice: values that it does not know become
-  plain before, in a copy of the row that nobody else can change.
+- The packer must not be entered twice, so no Python code of a value runs inside it: values that it does not
+  know become plain before, in a copy of the row that nobody else can change. The garbage collector may run
+  there all the same, and with it finalizers and signal handlers, which may log; so the packer is taken while
+  it packs, and who comes meanwhile packs with another.
 - What takes more than an append (`_place`) does call; an item that a handler logs meanwhile waits in line.
 - msgpack packs more than a row may hold (lists, bytes, deep mappings), and the daemon would have to refuse
   the whole row. So a row is looked through whenever its size is not that of the last good one.
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
 MAX_ITEM_BYTES = MAX_FRAME_BYTES - KIB
 """An item that is no row travels in a frame of its own, whose header takes its room."""
 
+_packb: Callable[[object], bytes] = msgpack.packb
 _SAMPLES = 4096
 _MOST_NAME_SETS = 256
 _MOST_REMEMBERED_BYTES = 8 * MIB
@@ -117,8 +120,6 @@ class RowLog:
         self._segment: Segment | None = None
         self._names: tuple[str, ...] = ()
         self._set = _NameSet()
-        self._odd_names: tuple[str, ...] = ()
-        self._sound_size = -1
         self._kinds: set[type] = set(PLAIN_KINDS)
         """Types of values that are numbers."""
         self._next_step = self._sequence = 0
@@ -127,6 +128,7 @@ class RowLog:
         self._name_sets: dict[tuple[str, ...], _NameSet] = {}
         self._remembered_bytes = 0
         self._pack: Callable[[object], bytes] = msgpack.Packer().pack
+        """Is taken while it packs. Where an interrupt keeps it, rows are packed by `_packb`, more slowly."""
         self._memory = self._cells = memoryview(b"")
         self._other_items = self._head = 0
         self._fence = self._limit = -1
@@ -160,7 +162,7 @@ class RowLog:
         """Rows that stand in the black box or have left it for the daemon."""
         return self._sequence - self._other_items - self.dropped
 
-    def log(  # noqa: C901, PLR0912  # the plain case pays for no call that it does not need
+    def log(  # noqa: C901, PLR0912, PLR0915  # the plain case pays for no call that it does not need
         self, data: Mapping[str, Any], step: int | None = None
     ) -> None:
         """Record values of metrics at a step; returns in about a microsecond and never blocks.
@@ -177,6 +179,7 @@ class RowLog:
                 value is counted in `stats()`, and said once; all others of the call are kept.
         """
         with self.lock:
+            pack = None
             try:
                 if type(data) is not dict:
                     data = _as_dict(data)
@@ -187,17 +190,24 @@ class RowLog:
                 elif type(step) is not int or not MIN_STEP <= step <= MAX_STEP:
                     step = self._odd_step(step)
                 names = tuple(data)
-                if names != self._names:
-                    data = self._other_names(data, names)
-                if self._odd_names:
-                    data = self._made_plain(data)
-                row = self._pack((step, time_ns(), data))
+                if names == self._names:
+                    known = self._set
+                else:
+                    data, known = self._other_names(data, names)
+                if known.odd:
+                    data = _made_plain(data, known.odd)
+                pack, self._pack = self._pack, _packb
+                row = pack((step, time_ns(), data))
+                self._pack = pack
                 size = len(row)
-                if size != self._sound_size:
-                    self._look_through(data, size)
+                if size != known.size:
+                    self._look_through(data)
+                    known.size = size
             except Misuse:
                 raise
             except Exception:  # noqa: BLE001  # whatever a value's own code raises; `_odd` says it
+                if pack is not None:
+                    self._pack = pack
                 media = self._odd(data, step)
             else:
                 start = self._head
@@ -436,20 +446,8 @@ class RowLog:
 
     # --- what is odd ----------------------------------------------------------------------------
 
-    def _made_plain(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """A copy of the row in which the values that msgpack does not know are numbers.
-
-        Raises:
-            Exception: one of them is none; `_odd` will say why.
-        """
-        plain = dict(data)
-        for name in self._odd_names:
-            value = plain[name]
-            plain[name] = value.item() if type(value) in ITEM_KINDS else plain_value(value)
-        return plain
-
-    def _look_through(self, data: Mapping[str, Any], size: int) -> None:
-        """Whether what was packed is a row; remembers its size.
+    def _look_through(self, data: Mapping[str, Any]) -> None:
+        """Whether what was packed is a row.
 
         Raises:
             _Unsound: it is not.
@@ -459,7 +457,6 @@ class RowLog:
         kinds = set(map(type, data.values()))
         if not kinds <= self._kinds:
             self._look_closer(data, kinds)
-        self._sound_size = self._set.size = size
 
     def _look_closer(self, data: Mapping[str, Any], kinds: set[type]) -> None:
         odd = [kind for kind in kinds - self._kinds if issubclass(kind, PACKED_BUT_NO_SCALAR)]
@@ -485,24 +482,28 @@ class RowLog:
             return max(MIN_STEP, min(MAX_STEP, number))
         return number
 
-    def _other_names(self, data: Mapping[str, Any], names: tuple[Any, ...]) -> Mapping[str, Any]:
-        """Other names than in the last row: check those that are new, and remember the last row's values."""
+    def _other_names(
+        self, data: Mapping[str, Any], names: tuple[Any, ...]
+    ) -> tuple[Mapping[str, Any], _NameSet]:
+        """Other names than in the last row: check those that are new, and remember the last row's values.
+
+        Returns:
+            The row without names that are none, and what is known of such rows.
+        """
         left, last = self._set, self._last_row
         self._remembered_bytes += len(last) - len(left.row)
         left.row = last
         known = self._name_sets.get(names)
         if known is not None:
             self._names, self._set = names, known
-            self._odd_names, self._sound_size = known.odd, known.size
-            return data
+            return data, known
         faults = {name: fault for name in names if (fault := _name_fault(name))}
         for fault in faults.values():
             self._refuse("name", fault)
         if faults:
             data = {name: value for name, value in data.items() if name not in faults}
             names = tuple(data)
-        self._begin_names(names)
-        return data
+        return data, self._begin_names(names)
 
     def _remember_row(self, names: tuple[str, ...], row: bytes) -> None:
         """The last row of these names, for `last_values`."""
@@ -510,16 +511,17 @@ class RowLog:
         self._remembered_bytes += len(row) - len(known.row)
         known.row = row
 
-    def _begin_names(self, names: tuple[str, ...]) -> None:
+    def _begin_names(self, names: tuple[str, ...]) -> _NameSet:
         """Remember these names from now on; forget the oldest when they are many, or much."""
         known = self._name_sets
-        self._names, self._set = names, known.setdefault(names, _NameSet())
-        self._odd_names, self._sound_size = self._set.odd, self._set.size
+        begun = known.setdefault(names, _NameSet())
+        self._names, self._set = names, begun
         while len(known) > _MOST_NAME_SETS or (
             self._remembered_bytes > _MOST_REMEMBERED_BYTES and len(known) > 1
         ):
             oldest = next(iter(known))
             self._remembered_bytes -= len(known.pop(oldest).row)
+        return begun
 
     def _odd(self, data: object, step: object) -> list[MediaValue]:
         """Something in the row could not be packed: keep what can be kept, one value at a time."""
@@ -545,7 +547,7 @@ class RowLog:
             return []
         self._next_step = number + 1
         if not (media or faults or on_device) and tuple(values) == self._names:
-            self._set.odd = self._odd_names = tuple(
+            self._set.odd = tuple(
                 name for name, value in values.items() if not is_packed_as_is(value)
             )
         return [MediaValue(name, value, number, time) for name, value in media]
@@ -608,6 +610,19 @@ def _rows_of(values: Mapping[str, Any], step: int, time: int) -> Iterator[bytes]
     names = list(values)
     for part in (names[: len(names) // 2], names[len(names) // 2 :]):
         yield from _rows_of({name: values[name] for name in part}, step, time)
+
+
+def _made_plain(data: Mapping[str, Any], odd: tuple[str, ...]) -> dict[str, Any]:
+    """A copy of the row in which the values that msgpack does not know are numbers.
+
+    Raises:
+        Exception: one of them is none; `_odd` will say why.
+    """
+    plain = dict(data)
+    for name in odd:
+        value = plain[name]
+        plain[name] = value.item() if type(value) in ITEM_KINDS else plain_value(value)
+    return plain
 
 
 def _as_dict(given: object) -> dict[str, Any]:

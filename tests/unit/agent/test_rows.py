@@ -639,6 +639,44 @@ def test_a_signal_handler_that_logs_inside_log_loses_and_tears_nothing(make_log,
     assert [item.sequence for item in stored(log._box._places.ring)] == list(range(log.sequence))
 
 
+@pytest.mark.parametrize("value", [1.0, np.float32(1), [1]], ids=["plain", "odd", "refused"])
+def test_the_garbage_collector_may_run_code_that_logs_inside_the_packer(make_log, tmp_path, value):
+    log = make_log(tmp_path, segment_bytes=MIB, segments=64, burst_segments=128)
+    beside: list[dict[str, object]] = []
+
+    def collected(phase: str, _: object) -> None:
+        if phase == "start" or is_inside.locked():
+            return
+        with is_inside:
+            for given in (value, float(len(beside))):
+                beside.append({"finalizer": given})
+                log.log(beside[-1], step=-1)
+
+    is_inside = threading.Lock()
+    before = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(3)  # so that a dict's items in the packer are enough
+    try:
+        for step in range(300):
+            log.log({f"metric/{number}": float(step) for number in range(1 + step % 7)}, step=step)
+            log.log({"scalar": np.float32(step)}, step=step)
+    finally:
+        gc.callbacks.remove(collected)
+        gc.set_threshold(*before)
+    log.close_rows()
+
+    items = sent(log._box)
+    assert [row.values for row in items if row.step < 0] == [
+        row for row in beside if type(row["finalizer"]) is not list
+    ]
+    assert len(beside) > 200
+    mine = [row.values for row in items if row.step >= 0]
+    assert mine[1::2] == [{"scalar": step} for step in range(300)]
+    assert mine[::2] == [
+        {f"metric/{number}": step for number in range(1 + step % 7)} for step in range(300)
+    ]
+
+
 def test_an_interrupt_inside_log_leaves_whole_rows_and_a_log_that_goes_on(make_log, tmp_path):
     log = make_log(tmp_path, segment_bytes=MIB, segments=64, burst_segments=256)
 
