@@ -9,60 +9,26 @@ accumulated. Hooks on parameters see other ones, so there are none here.
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
 from exptrack_agent.notices import say_once
 from exptrack_agent.torch.compiling import left_out_of_compile
 from exptrack_agent.torch.histograms import log_histograms
+from exptrack_agent.torch.measuring import Measured, gradients_of, measure, whole_of
 from exptrack_agent.torch.naming import metric_name, named_parameters
 from exptrack_agent.torch.sending import kept_from_training, put_later, put_row
-from exptrack_agent.torch.statistics import (
-    DeviceNorms,
-    Nonfinite,
-    Norms,
-    nonfinite_of_flagged,
-    nonfinite_on_device,
-    norms_of,
-    plain,
-)
+from exptrack_agent.torch.shards import local
+from exptrack_agent.torch.statistics import DeviceNorms, Nonfinite, Norms, nonfinite_on_device
 
 NORM = "gradients/norm"
+SQUARE = "gradients/square"
+"""Of a rank's part of the gradients: the squares of the norms, which add up over ranks."""
 _MOST_AT_ONCE = 4_000
 """Norms of one device that travel in one slot."""
-
-
-class Named(NamedTuple):
-    """Tensors by the name of their parameter, each dense, real and local."""
-
-    names: list[str]
-    tensors: list[Any]
-
-
-class Measured(NamedTuple):
-    """What one pass over gradients found."""
-
-    named: Named
-    norms: Norms
-    total: Any
-    """A number when all gradients are on the CPU, else a tensor on the device."""
-    flagged: dict[int, Nonfinite]
-    """Exact counts, by place, for tensors on the CPU."""
-
-    @property
-    def counts(self) -> Nonfinite:
-        """NaN and Inf of all tensors on the CPU."""
-        nan = sum(count.nan for count in self.flagged.values())
-        return Nonfinite(nan, sum(count.inf for count in self.flagged.values()))
-
-    @property
-    def first(self) -> str | None:
-        """The first parameter on the CPU whose gradient is not finite."""
-        return self.named.names[min(self.flagged)] if self.flagged else None
 
 
 @left_out_of_compile
@@ -75,7 +41,10 @@ def log_gradients(
     nan_inf: bool = True,
     histograms: bool = False,
 ) -> None:
-    """Record the gradients that stand in a model's parameters. Never waits for a device.
+    """Record the gradients that stand in a model's parameters. Never waits for a device or another rank.
+
+    Of gradients that are spread over ranks (FSDP) each rank records its part: `gradients/square` and
+    `gradients/square/PARAMETER`, whose sums over ranks are the squares of the norms, and its own counts.
 
     Args:
         run: from `exptrack_agent.init`.
@@ -109,7 +78,9 @@ def clip_gradients(
     """Clip gradients to a total norm like `torch.nn.utils.clip_grad_norm_`, and record what was found.
 
     Besides what `log_gradients` records: `numerical_stability/clipping_applied` (0 or 1) and
-    `…/clipping_threshold`. Norms are those before clipping.
+    `…/clipping_threshold`. Norms are those before clipping. Of gradients that are spread over ranks (FSDP)
+    all norms and counts are those of the whole: they travel with the sum over ranks that clipping needs
+    anyway. Call it on all ranks then.
 
     Args:
         run: from `exptrack_agent.init`.
@@ -131,17 +102,17 @@ def clip_and_measure(
 ) -> tuple[Any, Measured | None]:
     """`clip_gradients`, and what it measured (None: there were no gradients)."""
     with torch.no_grad():
-        pairs = [(name, p) for name, p in named_parameters(model) if p.grad is not None]
-        if not pairs:
+        parameters = [p for _, p in named_parameters(model) if p.grad is not None]
+        named = gradients_of(model)
+        if not parameters and not named.is_spread:
             return torch.zeros(()), None
-        parameters = [parameter for _, parameter in pairs]
-        measured = measure(_named(pairs))
-        total = _clip(parameters, measured, max_norm)
+        measured = measure(named)
+        shown = whole_of(model, measured) if named.is_spread else measured
+        total = _clip(parameters, shown, max_norm)
     with kept_from_training("clip_gradients"), torch.no_grad():
-        _clipped[run] = id(parameters[0])
-        send(
-            run, measured._replace(total=total), step, norms=norms, nan_inf=nan_inf, limit=max_norm
-        )
+        if parameters:
+            _clipped[run] = id(parameters[0])
+        send(run, shown._replace(total=total), step, norms=norms, nan_inf=nan_inf, limit=max_norm)
     return total, measured
 
 
@@ -158,24 +129,6 @@ def was_clipped(run: Any, model: Any) -> bool:
     return True
 
 
-def gradients_of(model: Any) -> Named:
-    """The gradients that are there, by parameter."""
-    return _named([(name, p) for name, p in named_parameters(model) if p.grad is not None])
-
-
-def measure(named: Named, *, scale: Any = 1.0) -> Measured:
-    """One pass over gradients; those of a fused optimizer still bear the loss scale `scale`."""
-    norms = norms_of(named.tensors)
-    if not isinstance(scale, float) or scale != 1.0:
-        host = [norm / scale for norm in norms.host] if isinstance(scale, float) else norms.host
-        parts = [DeviceNorms(part.places, part.vector / scale) for part in norms.devices]
-        norms = Norms(host, parts)
-    total = norms.total()
-    clean = not isinstance(total, float) or math.isfinite(total)
-    flagged = {} if clean and not norms.devices else nonfinite_of_flagged(named.tensors, norms.host)
-    return Measured(named, norms, total, flagged)
-
-
 # --- to the run -----------------------------------------------------------------------------------
 
 
@@ -189,6 +142,9 @@ def send(
     limit: float | None = None,
 ) -> None:
     """Record what a pass found: numbers of the CPU now, those of devices when they have landed."""
+    if measured.named.is_spread:
+        _send_squares(run, measured, step, norms=norms, nan_inf=nan_inf)
+        return
     if measured.norms.devices:
         _send_from_devices(run, measured, step, norms=norms, nan_inf=nan_inf, limit=limit)
         return
@@ -250,10 +206,12 @@ def _send_from_devices(
         _send_counts(run, measured, step)
 
 
-def _send_norms(run: Any, part: DeviceNorms, names: Sequence[str], step: int | None) -> None:
+def _send_norms(
+    run: Any, part: DeviceNorms, names: Sequence[str], step: int | None, family: str = NORM
+) -> None:
     for start in range(0, len(part.places), _MOST_AT_ONCE):
         places = part.places[start : start + _MOST_AT_ONCE]
-        keys = [metric_name(NORM, names[place]) for place in places]
+        keys = [metric_name(family, names[place]) for place in places]
 
         def landed(numbers: list[float], keys: list[str] = keys) -> None:
             put_row(run, dict(zip(keys, numbers, strict=True)), step)
@@ -267,10 +225,13 @@ def _send_counts(run: Any, measured: Measured, step: int | None) -> None:
     known = measured.counts
     parts = measured.norms.devices
     first = parts[0].vector.device
-    counts = [
-        nonfinite_on_device([measured.named.tensors[place] for place in part.places]).to(first)
-        for part in parts
-    ]
+    if measured.counted is not None:
+        counts = [measured.counted]
+    else:
+        counts = [
+            nonfinite_on_device([measured.named.tensors[place] for place in part.places]).to(first)
+            for part in parts
+        ]
 
     def landed(numbers: list[float]) -> None:
         nan, inf = (int(number) for number in numbers)
@@ -279,20 +240,39 @@ def _send_counts(run: Any, measured: Measured, step: int | None) -> None:
     put_later(run, [torch.stack(counts).sum(0)], landed, what="NaN and Inf counts")
 
 
+def _send_squares(
+    run: Any, measured: Measured, step: int | None, *, norms: bool, nan_inf: bool
+) -> None:
+    """Record this rank's part: squares of norms, which add up over ranks."""
+    names = measured.named.names
+    if nan_inf and measured.norms.devices:
+        _send_counts(run, measured, step)
+    elif nan_inf:
+        put_row(run, counts_row(measured.counts), step)
+    if norms:
+        put_squares(run, SQUARE, names, measured.norms, step)
+
+
+def put_squares(
+    run: Any, family: str, names: Sequence[str], norms: Norms, step: int | None
+) -> None:
+    """Record `FAMILY` and `FAMILY/PARAMETER`, the squares of norms."""
+    if not norms.devices:
+        squares = [norm * norm for norm in norms.host]
+        keys = [metric_name(family, name) for name in names]
+        put_row(run, {family: sum(squares)} | dict(zip(keys, squares, strict=True)), step)
+        return
+    total = norms.total().square()
+    put_later(run, [total], lambda n: put_row(run, {family: n[0]}, step), what=family)
+    for part in norms.devices:
+        _send_norms(run, part._replace(vector=part.vector.square()), names, step, family)
+
+
 # --- inside ---------------------------------------------------------------------------------------
-
-
-def _named(pairs: Sequence[tuple[str, Any]]) -> Named:
-    return Named([name for name, _ in pairs], [plain(p.grad) for _, p in pairs])
 
 
 def _clip(parameters: list[Any], measured: Measured, max_norm: float) -> Any:
     """Scale gradients down to `max_norm`; the total norm as a tensor. On the CPU an idle pass is left out."""
-    if any(hasattr(parameter.grad, "to_local") for parameter in parameters):
-        total = torch.nn.utils.clip_grad_norm_(
-            parameters, max_norm
-        )  # shards: a norm over all ranks
-        return total.full_tensor() if hasattr(total, "full_tensor") else total
     total = measured.total
     if not isinstance(total, float):
         _scale(parameters, torch.clamp(max_norm / (total + 1e-6), max=1.0))
@@ -312,7 +292,7 @@ def _promoted(tensors: Sequence[Any]) -> Any:
 def _scale(parameters: list[Any], factor: Any) -> None:
     groups: dict[tuple[Any, Any], list[Any]] = {}
     for parameter in parameters:
-        gradient = parameter.grad  # not detached: of a sparse one that is a copy
+        gradient = local(parameter.grad)  # not detached: of a sparse one that is a copy
         groups.setdefault((gradient.device, gradient.layout), []).append(gradient)
     multiply = getattr(torch, "_foreach_mul_", None)
     for (device, layout), gradients in groups.items():

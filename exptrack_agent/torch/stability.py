@@ -25,14 +25,7 @@ from exptrack_agent.device import known_device_values
 from exptrack_agent.errors import Misuse
 from exptrack_agent.torch.activations import Activations
 from exptrack_agent.torch.compiling import left_out_of_compile
-from exptrack_agent.torch.gradients import (
-    Measured,
-    Named,
-    clip_and_measure,
-    counts_row,
-    gradients_of,
-    measure,
-)
+from exptrack_agent.torch.gradients import clip_and_measure, counts_row
 from exptrack_agent.torch.incidents import (
     Callback,
     Incident,
@@ -41,6 +34,7 @@ from exptrack_agent.torch.incidents import (
     Place,
 )
 from exptrack_agent.torch.loss_scale import LossScale
+from exptrack_agent.torch.measuring import Measured, Named, gradients_of, measure
 from exptrack_agent.torch.precision import precision_row
 from exptrack_agent.torch.sending import is_on_device, kept_from_training, put_later, put_row
 from exptrack_agent.torch.statistics import DeviceNorms, nonfinite_of_flagged, norms_of

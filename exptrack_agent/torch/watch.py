@@ -21,9 +21,10 @@ from torch.optim.optimizer import (
 
 from exptrack_agent.errors import Misuse
 from exptrack_agent.torch.compiling import left_out_of_compile
-from exptrack_agent.torch.gradients import Named, gradients_of, measure, send, was_clipped
+from exptrack_agent.torch.gradients import put_squares, send, was_clipped
 from exptrack_agent.torch.histograms import log_histograms
 from exptrack_agent.torch.learning_rate import learning_rates
+from exptrack_agent.torch.measuring import Named, gradients_of, measure
 from exptrack_agent.torch.naming import metric_name, named_parameters
 from exptrack_agent.torch.sending import (
     is_on_device,
@@ -32,6 +33,7 @@ from exptrack_agent.torch.sending import (
     put_row,
     put_row_later,
 )
+from exptrack_agent.torch.shards import are_spread
 from exptrack_agent.torch.statistics import norms_of, plain
 
 
@@ -198,7 +200,7 @@ class Watch:
 
 
 def log_weights(run: Any, model: Any, step: int) -> None:
-    """Record `weights/norm` and `weights/norm/PARAMETER`."""
+    """Record `weights/norm` and `weights/norm/PARAMETER`; of parts (FSDP) the squares, `weights/square`."""
     named = weights_of(model)
     _put_norms(run, "weights/norm", named, step)
 
@@ -222,7 +224,8 @@ def log_updates(run: Any, before: Named, after: Named, step: int) -> None:
 def weights_of(model: Any) -> Named:
     """The trainable parameters."""
     pairs = [(name, p) for name, p in named_parameters(model) if p.requires_grad]
-    return Named([name for name, _ in pairs], [plain(p) for _, p in pairs])
+    weights = [plain(parameter) for _, parameter in pairs]
+    return Named([name for name, _ in pairs], weights, are_spread(pairs, model))
 
 
 def put_learning_rates(run: Any, optimizer: Any, step: int) -> None:
@@ -244,6 +247,9 @@ def loss_scale_of(optimizer: Any) -> Any:
 
 def _put_norms(run: Any, family: str, named: Named, step: int) -> None:
     norms = norms_of(named.tensors)
+    if named.is_spread:
+        put_squares(run, "weights/square", named.names, norms, step)
+        return
     if not norms.devices:
         keys = [metric_name(family, name) for name in named.names]
         put_row(run, {family: norms.total()} | dict(zip(keys, norms.host, strict=True)), step)
@@ -264,7 +270,7 @@ def _put_vector(run: Any, keys: list[str], vector: Any, step: int) -> None:
 
 def _copies(model: Any) -> Named:
     named = weights_of(model)
-    return Named(named.names, [tensor.clone() for tensor in named.tensors])
+    return named._replace(tensors=[tensor.clone() for tensor in named.tensors])
 
 
 def _identities(model: Any) -> frozenset[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import signal
 import socket
@@ -77,28 +79,60 @@ if __name__ == "__main__":
 )
 
 
-SHARDED = (
+NORMS = (
     TRAIN
     + """
 import copy
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+
+def work(kind):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+    whole, x = copy.deepcopy(model), torch.randn(4, 8)
+    if kind == "fully_shard":
+        fully_shard(model)
+    else:
+        model = FullyShardedDataParallel(model, use_orig_params=True, device_id=torch.device("cpu"))
+    run = xtt.init_distributed(project="sharded", config={"kind": kind})
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    stock = torch.optim.SGD(whole.parameters(), 0.1)
+    watching = xtt.watch(run, model, optimizer, weights=1, updates=1, histograms=1)
+
+    def backward():
+        optimizer.zero_grad()
+        stock.zero_grad()
+        model(x).square().sum().backward()
+        whole(x).square().sum().backward()
+        return {f"expected/{name}": p.grad.norm().item() for name, p in whole.named_parameters()}
+
+    for step in range(2):  # without clipping each rank records its part
+        norms = backward()
+        total = torch.nn.utils.get_total_norm([p.grad for p in whole.parameters()])
+        optimizer.step()
+        stock.step()
+        norms |= {f"expected/weights/{name}": p.norm().item() for name, p in whole.named_parameters()}
+        run.log(norms | {"expected": float(total)}, step=step)
+    for step, limit in ((2, 1e-3), (3, 1e6)):  # with it the whole is known to all
+        norms = backward()
+        expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), limit)
+        torch.testing.assert_close(xtt.clip_gradients(run, model, limit, step), expected)
+        optimizer.step()
+        stock.step()
+        run.log(norms | {"expected": float(expected)}, step=step)
+    if kind == "fully_shard":
+        for mine, theirs in zip(model.parameters(), whole.parameters()):
+            torch.testing.assert_close(mine.full_tensor(), theirs)
+    watching.close()
+    backward()
+    if dist.get_rank() == 1:  # NaN of one rank's part is counted for all
+        part = [p.grad for p in model.parameters() if p.grad is not None][0]
+        (part.to_local() if kind == "fully_shard" else part).view(-1)[0] = float("nan")
+    assert xtt.clip_gradients(run, model, 1.0, 9).isnan()
+    run.finish()
+
 dist.init_process_group("gloo")
-torch.manual_seed(0)
-model = torch.nn.Sequential(torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4))
-whole, x = copy.deepcopy(model), torch.randn(4, 8)
-fully_shard(model)
-run = begin()
-optimizer = torch.optim.SGD(model.parameters(), 0.1)
-xtt.watch(run, model, optimizer, updates=1, weights=1, histograms=1)
-model(x).square().sum().backward()
-whole(x).square().sum().backward()
-expected = torch.nn.utils.clip_grad_norm_(whole.parameters(), 0.5)
-torch.testing.assert_close(xtt.clip_gradients(run, model, 0.5, 0), expected)
-gradient = model[0].weight.grad.full_tensor()
-torch.testing.assert_close(gradient, whole[0].weight.grad)
-optimizer.step()
-run.log({"expected": float(expected)}, step=0)
-run.finish()
+work("fully_shard")
+work("FullyShardedDataParallel")
 dist.destroy_process_group()
 """
 )
@@ -140,6 +174,12 @@ def only_run(home: Path) -> Any:
     return reader.view(run_id)
 
 
+def all_values(home: Path, run_id: str) -> dict[tuple[str, int, int], float]:
+    reader = open_home(home)
+    points = reader.points(reader.find(run_id))
+    return {(point.name, point.rank, point.step): point.value for point in points}
+
+
 def values_of(home: Path, name: str) -> dict[tuple[int, int], float]:
     reader = open_home(home)
     run = only_run(home)
@@ -171,14 +211,39 @@ def test_two_ranks_under_torchrun_share_a_run_without_being_told_its_id(
     assert sorted(stream.stream.rank for stream in view.facts.trainers) == [0, 1]
 
 
-def test_sharded_gradients_are_clipped_as_whole_ones(daemon: Daemon, home: Path, tmp_path: Path):
+def test_norms_of_sharded_gradients_are_those_of_the_whole_model(
+    daemon: Daemon, home: Path, tmp_path: Path
+):
     script = tmp_path / "train.py"
-    script.write_text(SHARDED)
+    script.write_text(NORMS)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     ended(start([*torchrun, "--master-port", str(free_port()), str(script)], home))
-    expected = values_of(home, "expected")
-    assert values_of(home, "gradients/norm") == pytest.approx(expected, rel=1e-5)
-    assert len(values_of(home, "updates/ratio/0.weight")) == 2
+    runs = open_home(home).runs()
+    assert {run.facts.run.config["kind"] for run in runs} == {
+        *("fully_shard", "FullyShardedDataParallel")
+    }
+    names = [f"/{layer}.{what}" for layer in (0, 2) for what in ("weight", "bias")]
+    for run in runs:
+        found = all_values(home, run.id)
+
+        def norm(name: str, step: int, found: Any = found) -> Any:
+            """Of the parts of both ranks: their squares add up."""
+            parts = [found.get((name, rank, step), 0.0) for rank in (0, 1)]
+            return pytest.approx(math.sqrt(sum(parts)), rel=1e-5)
+
+        for step, name in itertools.product((0, 1), ("", *names)):
+            assert found[f"expected{name}", 0, step] == norm(f"gradients/square{name}", step)
+            assert (f"gradients/norm{name}", 0, step) not in found
+        for step, name in itertools.product((0, 1), names):
+            assert found[f"expected/weights{name}", 0, step] == norm(f"weights/square{name}", step)
+        for step, rank, name in itertools.product((2, 3), (0, 1), ("", *names)):
+            expected = found[f"expected{name}", rank, step]
+            assert found[f"gradients/norm{name}", rank, step] == pytest.approx(expected, rel=1e-5)
+            assert (f"gradients/square{name}", rank, step) not in found
+        applied = [found["numerical_stability/clipping_applied", 1, step] for step in (2, 3)]
+        assert applied == [1, 0]
+        assert [found["gradients/nan_count", rank, 9] for rank in (0, 1)] == [1, 1]
+        assert ("updates/ratio/0.weight", 1, 0) in found
 
 
 def test_of_four_ranks_one_is_killed_and_the_store_says_which(

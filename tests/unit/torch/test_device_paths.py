@@ -13,8 +13,8 @@ from exptrack_agent.device import DeviceValues
 from exptrack_agent.torch import (
     StabilityMonitor,
     activations,
-    gradients,
     loss_scale,
+    measuring,
     stability,
     statistics,
     watch,
@@ -38,7 +38,7 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> Any:
     """From now on tensors count as being on a device."""
 
     def begin(run: RecordingRun) -> None:
-        for module in (gradients, watching, stability, activations):
+        for module in (measuring, watching, stability, activations):
             monkeypatch.setattr(module, "norms_of", norms_left_on_the_device)
         for module in (watching, stability, activations, loss_scale):
             monkeypatch.setattr(module, "is_on_device", torch.is_tensor)

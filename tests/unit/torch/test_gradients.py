@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from exptrack_agent.errors import Misuse
-from exptrack_agent.torch import gradients
+from exptrack_agent.torch import gradients, measuring
 from exptrack_agent.torch.gradients import clip_gradients, log_gradients
 from tests.unit.torch.recording_run import RecordingRun
 
@@ -212,12 +212,12 @@ class AtOnce:
 
 def test_norms_of_a_device_travel_by_slots_with_their_names(run: RecordingRun, monkeypatch: Any):
     model = model_after_backward()
-    named = gradients.gradients_of(model)
+    named = measuring.gradients_of(model)
     log_gradients(run, model, 0)
     expected = run.rows.pop()[1]
     sent = AtOnce()
     monkeypatch.setattr(gradients, "put_later", sent)
-    measured = gradients.measure(named)
+    measured = measuring.measure(named)
     vector = torch.tensor(measured.norms.host)
     on_device = gradients.Norms(
         [0.0] * len(named.names), [gradients.DeviceNorms(list(range(len(vector))), vector)]
