@@ -256,7 +256,7 @@ class Run(HotRowLog):
             "refused": self.refused,
             "skipped": self.landing.skipped if self.landing is not None else 0,
             "bytes": box.memory_bytes if box is not None else 0,
-            "spooled": box.state.spooled_bytes if box is not None else 0,
+            "spooled": box.spooled_bytes if box is not None else 0,
             **_costs(self.costs_ns),
         }
 
