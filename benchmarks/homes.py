@@ -38,9 +38,9 @@ def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Non
 
 
 @contextlib.contextmanager
-def temporary_home(settings: str = "") -> Iterator[Home]:
+def temporary_home(settings: str = "", parent: Path | None = None) -> Iterator[Home]:
     """A home of its own, with this daemon.toml; at the end its daemon, rings and sockets go with it."""
-    folder = Path(tempfile.mkdtemp(prefix="exptrack-bench-")).resolve()
+    folder = Path(tempfile.mkdtemp(prefix="exptrack-bench-", dir=parent)).resolve()
     home = Home(folder)
     home.settings.write_text(settings)
     try:
@@ -135,9 +135,30 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running_daemon(settings: str = "") -> Iterator[Daemon]:
+def small_disk(size_mib: int) -> Iterator[Path]:
+    """A file system of this size in memory, which can be filled without harm to anybody.
+
+    Raises:
+        PermissionError: it cannot be mounted; only root may.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="exptrack-disk-")).resolve()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m,mode=700", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PermissionError(done.stderr.strip())
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
+    finally:
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def running_daemon(settings: str = "", parent: Path | None = None) -> Iterator[Daemon]:
     """A home with a daemon that is up."""
-    with temporary_home(settings) as home:
+    with temporary_home(settings, parent) as home:
         daemon = Daemon(home)
         try:
             daemon.wait_until_up()

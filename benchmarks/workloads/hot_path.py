@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import signal
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgpack
@@ -25,25 +27,40 @@ _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 Call = Callable[[int], object]
 
 
-def measure(state: str, rounds: int, paced_calls: int, pids: list[int]) -> dict[str, Any]:
-    """Time everything in the given state of the daemon: `running`, `none` or `frozen`."""
+def measure(
+    rounds: int, paced_calls: int, steady_calls: int, frozen: Sequence[int] = (), fill: str = ""
+) -> dict[str, Any]:
+    """Time everything, with these processes stopped, or with the disk full that holds the file `fill`."""
     run = xt.init("bench", autostart=False)
     run.log({"warm": 1.0})
     run.flush(5)
-    if state == "frozen":
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    if fill:
+        fill_disk(fill)
     with tempfile.TemporaryDirectory() as folder:
         calls = contenders(run, folder)
         blocks = time_in_turns(calls, rounds)
         costs = {name: summary(block) for name, block in blocks.items()}
     ten = logging(run, floats(10))
-    costs["10 floats, paced"] = summary(time_paced(ten, paced_calls))
-    costs["empty function, paced"] = summary(time_paced(empty, paced_calls))
+    for name, count, apart_ns in (
+        ("paced", paced_calls, 100_000),
+        ("steady", steady_calls, 20_000),
+    ):
+        if count:
+            costs[f"10 floats, {name}"] = summary(time_paced(ten, count, apart_ns))
+            costs[f"empty function, {name}"] = summary(time_paced(empty, count, apart_ns))
     costs["10 floats, burst"] = summary(time_block(ten, 1_000 * rounds))
     stats = run.stats()
     run.finish(timeout_s=0.1)
     return {"costs": costs, "dropped": stats["dropped"], "refused": stats["refused"]}
+
+
+def fill_disk(path: str) -> None:
+    """Write until nothing more is taken."""
+    with Path(path).open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(64 * 1024))
 
 
 def contenders(run: xt.Run, folder: str) -> dict[str, tuple[Call, int]]:
@@ -141,15 +158,15 @@ def time_block(call: Call, count: int) -> array[int]:
     return costs
 
 
-def time_paced(call: Call, count: int) -> array[int]:
-    """One call in 100 µs, with Python code in between, as in a training step that is bound by the host."""
+def time_paced(call: Call, count: int, apart_ns: int) -> array[int]:
+    """One call in a while, with Python code in between, as in a training step that is bound by the host."""
     clock = time.perf_counter_ns
     costs = array("q", bytes(8 * count))
     for step in range(count):
         began = clock()
         call(step)
         costs[step] = clock() - began
-        while clock() - began < 100_000:
+        while clock() - began < apart_ns:
             pass
     return costs
 
