@@ -17,6 +17,8 @@ def main() -> None:
                 stream.reconfigure(errors="backslashreplace")  # any terminal takes what we print
     try:
         from exptrack_daemon.cli import app
+
+        app(prog_name="exptrack")
     except ModuleNotFoundError as error:
         needed = (error.name or "").partition(".")[0]
         if needed not in _NEEDED:
@@ -25,7 +27,6 @@ def main() -> None:
             f"exptrack: the command line needs {needed}: pip install 'exptrack[daemon]'\n"
         )
         sys.exit(6)
-    app(prog_name="exptrack")
 
 
 if __name__ == "__main__":

@@ -23,11 +23,13 @@ from exptrack_daemon.cli.render import (
     styled,
     table,
 )
+from exptrack_daemon.cli.sparing import SparingGroup
 from exptrack_daemon.clock import SystemClock
 from exptrack_daemon.errors import AlreadyRunning
 from exptrack_daemon.home import Home
 
 group = typer.Typer(
+    cls=SparingGroup,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Start, stop and look at the logger daemon of a home folder.",

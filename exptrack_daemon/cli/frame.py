@@ -1,5 +1,7 @@
 """The frame that every verb stands in: the app, its shared options, and how an error leaves it.
 
+`exptrack --help` loads no more than this module does: what a verb needs is loaded with it.
+
 A verb is registered with `verb(app, …)`: its help ends in examples, and whatever it raises for a person
 becomes one red line on standard error and an exit code.
 """
@@ -10,17 +12,18 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.text import Text
 
 from exptrack_daemon.cli.exits import ExitCode, code_of
-from exptrack_daemon.cli.render import clean, error_console, warn
+from exptrack_daemon.cli.sparing import SparingCommand
+from exptrack_daemon.cli.verbs import VerbGroup
 from exptrack_daemon.errors import ExptrackError
-from exptrack_daemon.store.reader import HomeReader, locate, open_home
+
+if TYPE_CHECKING:
+    from exptrack_daemon.store.reader import HomeReader
 
 _MOST_COMPLETED = 50
 HomeOption = Annotated[
@@ -38,8 +41,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="For machines: JSON, st
 
 def complete_run(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Names and ids of runs that begin so, for the shell; newest first, none where the home can't be read."""
+    from exptrack_daemon.cli.render import clean
+
     try:
-        infos = open_home(ctx.params.get("home")).infos()
+        infos = reading(ctx.params.get("home")).infos()
     except ExptrackError:
         return []
     newest = sorted(infos, key=lambda run: -run.created_ns)
@@ -60,6 +65,7 @@ RunArgument = Annotated[
 
 app = typer.Typer(
     name="exptrack",
+    cls=VerbGroup,
     help="A flight recorder for training: what was logged, where it went, and what became of it.",
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -71,6 +77,9 @@ app = typer.Typer(
 
 def _say_version(asked: bool) -> None:
     if asked:
+        # not above: it loads the email package, which no other command needs
+        from importlib.metadata import version
+
         typer.echo(f"exptrack {version('exptrack')}")
         raise typer.Exit
 
@@ -103,13 +112,17 @@ def verb(
             except KeyboardInterrupt:
                 raise typer.Exit(ExitCode.INTERRUPTED) from None
 
-        return group.command(name, epilog=epilog)(framed)
+        return group.command(name, cls=SparingCommand, epilog=epilog)(framed)
 
     return register
 
 
 def fail(message: str, code: ExitCode) -> NoReturn:
     """Say why, clearly, then out."""
+    from rich.text import Text
+
+    from exptrack_daemon.cli.render import clean, error_console
+
     lines = "\n".join(clean(line, 4_000) for line in message.splitlines())
     error_console().print(Text(f"exptrack: {lines}", "bold red"))
     raise typer.Exit(int(code))
@@ -117,14 +130,20 @@ def fail(message: str, code: ExitCode) -> NoReturn:
 
 def reading(home: Path | None) -> HomeReader:
     """The home folder, for reading."""
+    from exptrack_daemon.store.reader import open_home
+
     return open_home(home)
 
 
 def home_path(home: Path | None) -> Path:
+    from exptrack_daemon.store.reader import locate
+
     return locate(home)
 
 
 def show_notices(reader: HomeReader) -> None:
+    from exptrack_daemon.cli.render import warn
+
     for notice in reader.notices:
         warn(notice)
 

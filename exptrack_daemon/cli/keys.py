@@ -10,11 +10,13 @@ from exptrack_daemon.cli.exits import UsageWrong
 from exptrack_daemon.cli.frame import HomeOption, JsonOption, app, home_path, verb
 from exptrack_daemon.cli.machine import dumps
 from exptrack_daemon.cli.render import clean
+from exptrack_daemon.cli.sparing import SparingGroup
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.home import Home
 from exptrack_daemon.keys import allowed, is_key, is_name, make_keys, own_keys, save_allowed
 
 group = typer.Typer(
+    cls=SparingGroup,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Keys for trainers on other machines.",
