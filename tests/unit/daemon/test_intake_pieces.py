@@ -41,7 +41,7 @@ def test_a_frame_of_few_rows_is_the_very_bytes_that_came():
 def test_nested_rows_come_apart_too():
     data = frame_of(9, values={"a": {"b": {"c": 1.0}}})
     found = pieces(parse(data), data, 4)
-    assert [len(decode(piece)) for piece, _ in found] == [4, 4, 1]
+    assert [len(decode(piece)) for piece, _ in found] == [3, 3, 3]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +68,15 @@ def test_one_bad_row_stays_where_it_is():
     assert b"".join(bytes(piece.body)[5:] for piece, _ in found) == bytes(parse(data).body)[5:]
 
 
+def test_a_frame_of_few_long_rows_comes_apart_too_as_far_as_rows_go():
+    data = frame_of(5, values={"a": "x" * 100})
+    found = pieces(parse(data), data, most_bytes=len(data) // 3)
+    assert len(found) == 3
+    assert [row for piece, _ in found for row in decode(piece)] == decode(parse(data))
+    one = frame_of(1, values={"a": "x" * 100})
+    assert len(pieces(parse(one), one, most_bytes=10)) == 1
+
+
 def test_other_kinds_stay_as_they_are():
     data = encode_item(RUN, STREAM, 3, Note(time_ns=1, text="x"))
-    assert pieces(parse(data), data, 1) == [(parse(data), data)]
+    assert pieces(parse(data), data, 1, 1) == [(parse(data), data)]
