@@ -25,10 +25,9 @@ Words to the user go out after the lock is free: a log handler may itself wait f
 
 from __future__ import annotations
 
-import operator
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter_ns, time_ns
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,17 +35,15 @@ import msgpack
 
 from exptrack_agent.blackbox import FENCE_BYTES, BlackBox, Segment, Span
 from exptrack_agent.errors import Misuse
+from exptrack_agent.given import made_plain, name_fault, rows_of, split_row, whole_number
 from exptrack_agent.notices import say_once
 from exptrack_agent.values import (
-    ITEM_KINDS,
     PACKED_BUT_NO_SCALAR,
     PLAIN_KINDS,
     NotScalar,
     flat_names,
-    is_on_accelerator,
     is_packed_as_is,
     is_sound,
-    plain_value,
     plain_values,
     shown,
 )
@@ -195,7 +192,7 @@ class RowLog:
                 else:
                     data, known = self._other_names(data, names)
                 if known.odd:
-                    data = _made_plain(data, known.odd)
+                    data = made_plain(data, known.odd)
                 pack, self._pack = self._pack, _packb
                 row = pack((step, time_ns(), data))
                 self._pack = pack
@@ -231,7 +228,7 @@ class RowLog:
         with self.lock:
             if self._box is None:
                 return
-            for part in _rows_of(data, step, time_ns):
+            for part in rows_of(data, step, time_ns):
                 self._place(part, Kind.ROWS)
                 self._remember_row(tuple(data), part)
 
@@ -467,7 +464,7 @@ class RowLog:
 
     def _odd_step(self, step: object) -> int:
         try:
-            number = _whole(step)
+            number = whole_number(step)
         except Exception:  # noqa: BLE001  # an object's own code may raise anything
             number = None
         if number is None:
@@ -497,7 +494,7 @@ class RowLog:
         if known is not None:
             self._names, self._set = names, known
             return data, known
-        faults = {name: fault for name in names if (fault := _name_fault(name))}
+        faults = {name: fault for name in names if (fault := name_fault(name))}
         for fault in faults.values():
             self._refuse("name", fault)
         if faults:
@@ -538,7 +535,7 @@ class RowLog:
             if on_device:
                 self._put_on_device(on_device, number, time)
             if plain or not (media or faults or on_device):
-                for part in _rows_of(plain, number, time):
+                for part in rows_of(plain, number, time):
                     self._place_row(part, number)
         except Misuse:
             raise
@@ -596,59 +593,7 @@ class RowLog:
             say_once(kind, message)
 
 
-def split_row(row: bytes) -> Iterator[bytes]:
-    """Rows of the same step and time that hold a large row's values; one value may still be too large."""
-    step, time, values = msgpack.unpackb(row)
-    yield from _rows_of(flat_names(values), step, time)
-
-
-def _rows_of(values: Mapping[str, Any], step: int, time: int) -> Iterator[bytes]:
-    row: bytes = msgpack.packb((step, time, values))
-    if len(values) < 2 or (len(row) <= MAX_ROW_BYTES and len(values) <= MAX_METRICS_PER_ROW):
-        yield row
-        return
-    names = list(values)
-    for part in (names[: len(names) // 2], names[len(names) // 2 :]):
-        yield from _rows_of({name: values[name] for name in part}, step, time)
-
-
-def _made_plain(data: Mapping[str, Any], odd: tuple[str, ...]) -> dict[str, Any]:
-    """A copy of the row in which the values that msgpack does not know are numbers.
-
-    Raises:
-        Exception: one of them is none; `_odd` will say why.
-    """
-    plain = dict(data)
-    for name in odd:
-        value = plain[name]
-        plain[name] = value.item() if type(value) in ITEM_KINDS else plain_value(value)
-    return plain
-
-
 def _as_dict(given: object) -> dict[str, Any]:
     if not isinstance(given, Mapping):
         raise _Unsound
     return dict(given)
-
-
-def _whole(step: object) -> int | None:
-    if isinstance(step, float):
-        return int(step) if step.is_integer() else None
-    if is_on_accelerator(step):
-        return None
-    try:
-        return operator.index(step)  # type: ignore[arg-type]  # asks the object itself
-    except TypeError:
-        number = step.item() if hasattr(step, "item") else None
-        return int(number) if isinstance(number, float) and number.is_integer() else None
-
-
-def _name_fault(name: object) -> str:
-    if not isinstance(name, str):
-        return f"a metric's name is a text, not {shown(name)}; its value was left out"
-    if len(name) > MAX_NAME_CHARS:
-        return (
-            f"a metric's name has {len(name)} characters, more than {MAX_NAME_CHARS}:"
-            f" {name[:40]!r}…; its value was left out"
-        )
-    return ""

@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from exptrack_agent import Image, Misuse, Text
+from exptrack_agent.given import split_row
 from exptrack_agent.hotpath import IS_COMPILED, HotRowLog
-from exptrack_agent.rows import MAX_ITEM_BYTES, RowLog, split_row
+from exptrack_agent.rows import MAX_ITEM_BYTES, RowLog
 from exptrack_agent.scalars import ScalarLog
 from exptrack_proto.frame import Kind
 from exptrack_proto.limits import MAX_ROW_BYTES, MAX_STEP, MIN_STEP
