@@ -1,27 +1,28 @@
-"""A training loop that is bound by the host, about 1 ms a step; does a block of steps when told to."""
+"""A training loop that is bound by the host; does a block of steps when told to."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-METRICS = 20
 Report = Callable[[dict[str, float], int], object]
 
 
-def work(tracker: str, width: int) -> dict[str, Any]:
+def work(tracker: str, width: int, metrics: int = 20, workers: int = 0) -> dict[str, Any]:
     """Each line on stdin is a number of steps to do; the answer is what they took. An empty line ends it."""
-    step_once = training_step(width)
+    step_once = training_step(width, workers)
+    names = [f"train/metric_{number}" for number in range(metrics)]
     report, close = reporter(tracker)
     step = 0
     for line in iter(sys.stdin.readline, "\n"):
         began, cpu = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
-            report(metrics(step_once()), step)
+            report(values(names, step_once()), step)
             step += 1
         took = {"wall_s": time.perf_counter() - began, "cpu_s": time.process_time() - cpu}
         print(json.dumps(took), flush=True)
@@ -29,8 +30,8 @@ def work(tracker: str, width: int) -> dict[str, Any]:
     return {"steps": step}
 
 
-def training_step(width: int) -> Callable[[], float]:
-    """Forward, backward and update of a small network, on one thread."""
+def training_step(width: int, workers: int) -> Callable[[], float]:
+    """Forward, backward and update of a small network, on one thread; batches may come from a DataLoader."""
     import torch
     from torch import nn
 
@@ -40,9 +41,10 @@ def training_step(width: int) -> Callable[[], float]:
         nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 10)
     )
     optimizer = torch.optim.Adam(model.parameters())
-    inputs, labels = torch.randn(32, 64), torch.randint(0, 10, (32,))
+    feed = batches(workers)
 
     def step() -> float:
+        inputs, labels = next(feed)
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(inputs), labels)
         loss.backward()
@@ -52,9 +54,24 @@ def training_step(width: int) -> Callable[[], float]:
     return step
 
 
-def metrics(loss: float) -> dict[str, float]:
+def batches(workers: int) -> Iterator[Any]:
+    """The same batch for ever, or what a DataLoader with so many worker processes brings."""
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    if not workers:
+        yield from itertools.repeat((torch.randn(32, 64), torch.randint(0, 10, (32,))))
+    data = TensorDataset(torch.randn(32_000, 64), torch.randint(0, 10, (32_000,)))
+    loader = DataLoader(
+        data, batch_size=32, shuffle=True, num_workers=workers, persistent_workers=True
+    )
+    while True:
+        yield from loader
+
+
+def values(names: list[str], loss: float) -> dict[str, float]:
     """Made in the untracked loop too: what is compared is the tracking alone."""
-    return {f"train/metric_{number}": loss + number for number in range(METRICS)}
+    return {name: loss + number for number, name in enumerate(names)}
 
 
 def reporter(tracker: str) -> tuple[Report, Callable[[], object]]:
