@@ -5,9 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 FUZZ_SECONDS ?= 600
+# Exactly the listed files: nothing that has another hash, nothing that is not listed.
+LOCKED := $(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help setup demo test torture check fmt bench docs browser pictures screenshots coverage clean
+.PHONY: help setup demo test torture check fmt bench docs browser pictures screenshots coverage clean lock audit sbom
 
 help:
 	@echo "make demo      set up, train a small network with everything on, show what was tracked"
@@ -19,16 +21,20 @@ help:
 	@echo "make fuzz      mutants for everything that reads bytes, FUZZ_SECONDS=600 for each reader"
 	@echo "make coverage  tests with branch coverage"
 	@echo "make docs      build the changelog's draft"
+	@echo "make lock      renew locks/, the versions and hashes of what is installed (UPGRADE=--upgrade: the newest)"
+	@echo "make audit     ask for known vulnerabilities of what is locked; make sbom lists it (CycloneDX, dist/sbom.json)"
 	@echo "make browser   have Chromium for the tests of the studio's pages (root installs it)"
 	@echo "make screenshots  take the pictures of docs/studio.md again"
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml constraints.txt hatch_build.py exptrack_agent/_pen.c
+$(VENV)/ready: pyproject.toml locks/dev.txt locks/cuda.txt hatch_build.py exptrack_agent/_pen.c
 	@command -v $(PYTHON) >/dev/null || { echo "exptrack needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (torch is the large part; a minute or two the first time) …"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(LOCKED) locks/dev.txt
+	@$(BIN)/python -m pip list | grep -q '^torch .*+cpu' || $(LOCKED) locks/cuda.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
 # Never stops anything: without a browser those tests are skipped, and say so.
@@ -91,6 +97,22 @@ coverage: setup
 
 docs: setup
 	$(BIN)/towncrier build --draft --version next
+
+$(VENV)/tools/ready: locks/tools.txt
+	@$(PYTHON) -m venv $(VENV)/tools
+	@$(VENV)/tools/bin/python -m pip install --quiet --no-deps --require-hashes --requirement locks/tools.txt
+	@touch $@
+
+lock: setup $(VENV)/tools/ready
+	@UPGRADE=$(UPGRADE) locks/renew
+
+audit: $(VENV)/tools/ready
+	@.ci/audit
+
+sbom: setup $(VENV)/tools/ready
+	@mkdir -p dist
+	@$(VENV)/tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.json $(BIN)/python
+	@echo "Listed: dist/sbom.json"
 
 clean:
 	rm -rf $(VENV) .demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
