@@ -20,6 +20,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import stat
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,11 +51,13 @@ _LAST_WORD_BYTES = 4096
 class Places:
     """Where a box may keep its files; None: that place cannot be used."""
 
-    __slots__ = ("ring", "spool")
+    __slots__ = ("refused", "ring", "spool")
 
     def __init__(self, ring: Path | None, spool: Path | None) -> None:
         self.ring = ring
         self.spool = spool
+        self.refused: dict[str, str] = {}
+        """Why a place cannot be used, by its name."""
 
 
 class BoxState:
@@ -286,14 +289,16 @@ class BlackBox:
                 continue
             try:
                 self._own(final)
-            except OSError:
+            except OSError as error:
                 setattr(self._places, name, None)
+                self._places.refused[name] = error.strerror or str(error)
 
     def _own(self, final: Path) -> None:
         """Each folder has a lock of its own: whoever removes one must not make the other look orphaned."""
         make_private_folder(final.parent)
+        require_private(final.parent)
         fresh = final.with_name(f".{final.name}.new")
-        fresh.mkdir(mode=0o700, exist_ok=True)
+        fresh.mkdir(mode=0o700)  # never one that is there: it may lead elsewhere
         try:
             lock = os.open(fresh / OWNER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._owners.append(lock)
@@ -328,6 +333,21 @@ class BlackBox:
         assert segment.memory is not None
         write_header(segment.memory, self.run_id, self.stream)
         return segment
+
+
+def require_private(folder: Path) -> None:
+    """Refuse a folder that somebody made beforehand, to read or lead astray what will be written in it.
+
+    Whoever owns the folder above could do so anyway and is trusted: a network disk may have one owner for all.
+
+    Raises:
+        OSError: it is a link, another user's, or others may write in it.
+    """
+    found = folder.lstat()
+    owners = (os.getuid(), folder.parent.stat().st_uid)
+    is_ours = stat.S_ISDIR(found.st_mode) and found.st_uid in owners
+    if not is_ours or found.st_mode & 0o022:
+        raise OSError(0, f"{folder} is a link, another user's, or open to others")
 
 
 def make_private_folder(path: Path) -> None:

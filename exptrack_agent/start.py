@@ -297,14 +297,17 @@ def _black_box(home: Path, run_id: str) -> BlackBox:
             box = BlackBox(run_id, stream, places, BoxLimits())
         except OSError as error:
             if ring is rings[0]:
-                say_once("shared memory", _no_shared_memory(error))
+                say_once("shared memory", _no_shared_memory(error.strerror or str(error)))
             continue
         if ring is not None and places.ring is None:
+            if ring is rings[0]:
+                say_once("shared memory", _no_shared_memory(places.refused["ring"]))
             box.close(keep=False)
             continue
         if ring is None:
             say_once("ring", _NO_RING)
         if places.spool is None:
+            why = why or f": {places.refused['spool']}"
             say_once(
                 f"spool {home}",
                 f"{home} cannot be written{why}, so rows are kept in memory only until a daemon takes"
@@ -314,9 +317,9 @@ def _black_box(home: Path, run_id: str) -> BlackBox:
     raise MemoryError("there is no memory for the 2 MiB of a black box")
 
 
-def _no_shared_memory(error: OSError) -> str:
+def _no_shared_memory(why: str) -> str:
     return (
-        f"shared memory (/dev/shm) cannot be used ({error.strerror or error}), so the black box is on the"
+        f"shared memory (/dev/shm) cannot be used ({why}), so the black box is on the"
         " home's disk; in a container give it more, such as --shm-size=1g"
     )
 
