@@ -338,7 +338,7 @@ class BlackBox:
 def require_private(folder: Path) -> None:
     """Refuse a folder that somebody made beforehand, to read or lead astray what will be written in it.
 
-    Whoever owns the folder above could do so anyway and is trusted: a network disk may have one owner for all.
+    Whoever owns the folder above could do so anyway, and is trusted: a network disk may have one owner.
 
     Raises:
         OSError: it is a link, another user's, or others may write in it.
