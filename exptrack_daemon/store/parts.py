@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from exptrack_daemon.store.arrow import array_of, column_of, words_of
 from exptrack_daemon.store.columns import BIG, TEXT, Points, SeriesKey
 from exptrack_daemon.store.pieces import (
     Level,
@@ -34,7 +35,7 @@ from exptrack_daemon.store.pieces import (
     slices_of,
 )
 from exptrack_daemon.store.pyramid import CellRows, levels_of
-from exptrack_daemon.store.row_groups import FORMAT, META, RowGroups, Span, array_of, reading
+from exptrack_daemon.store.row_groups import FORMAT, META, RowGroups, Span, reading
 from exptrack_daemon.store.series import Array, Axis
 
 GROUP_ROWS = 1 << 16
@@ -85,32 +86,28 @@ def table_of(points: Points) -> Any:
     """Points as a `pyarrow.Table` of the columns that the files have."""
     keys, series = points.keys, points.series
     columns = [
-        *(_labels([getattr(key, field) for key in keys], series, kind) for field, kind in _KEYS),
-        pa.array(points.steps),
-        pa.array(points.times_ns).view(_SCHEMA.field("time").type),
-        pa.array(points.values, mask=points.kinds >= TEXT),
-        pa.array(points.ordinals),
-        pa.array(points.kinds),
+        *(_labels([getattr(key, field) for key in keys], series) for field in _LABELS[:4]),
+        column_of(points.steps, pa.int64()),
+        column_of(points.times_ns, _SCHEMA.field("time").type),
+        column_of(points.values, pa.float64(), points.kinds >= TEXT),
+        column_of(points.ordinals, pa.int64()),
+        column_of(points.kinds, pa.uint8()),
         _texts(points),
     ]
     order = [*_LABELS[:4], "step", "time", "value", "ordinal", "kind", "text"]
-    return pa.table(dict(zip(order, columns, strict=True)))
+    return pa.Table.from_arrays(columns, order)
 
 
-_KEYS = (
-    ("role", pa.string()),
-    ("rank", pa.int32()),
-    ("name", pa.string()),
-    ("attempt", pa.int32()),
-)
-
-
-def _labels(words: Sequence[Any], series: Array, kind: Any) -> Any:
-    """One word a point, as a dictionary: nothing is copied a point."""
+def _labels(words: Sequence[Any], series: Array) -> Any:
+    """One word (or small number) a point, as a dictionary: nothing is copied a point."""
     distinct = list(dict.fromkeys(words))
     numbers = {word: number for number, word in enumerate(distinct)}
     indices = np.array([numbers[word] for word in words], np.int32)[series]
-    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(distinct, kind))
+    if distinct and isinstance(distinct[0], int):
+        told = column_of(np.array(distinct, np.int32), pa.int32())
+    else:
+        told = words_of(distinct)
+    return pa.DictionaryArray.from_arrays(column_of(indices, pa.int32()), told)
 
 
 def _texts(points: Points) -> Any:
@@ -119,7 +116,7 @@ def _texts(points: Points) -> Any:
     column: list[str | None] = [None] * len(points)
     for at in np.flatnonzero((points.kinds == BIG) | (points.kinds == TEXT)).tolist():
         column[at] = points.texts[int(points.ordinals[at])]
-    return pa.array(column, pa.string())
+    return words_of(column)
 
 
 def cells_bytes(points: Points, least: int) -> bytes:
@@ -145,7 +142,11 @@ def cells_bytes(points: Points, least: int) -> bytes:
     reals = tuple(_REAL_CELLS)
     deltas = tuple(name for name in columns_of if name not in _REAL_CELLS)
     meta = {"format": FORMAT, "levels": levels}
-    return _parquet(pa.table(columns_of), meta, _CELL_GROUP_ROWS, deltas=deltas, reals=reals)
+    columns = [
+        column_of(found, _CELL_SCHEMA.field(name).type) for name, found in columns_of.items()
+    ]
+    table = pa.Table.from_arrays(columns, list(columns_of))
+    return _parquet(table, meta, _CELL_GROUP_ROWS, deltas=deltas, reals=reals)
 
 
 _LevelOf: TypeAlias = tuple[Axis, int, int, int, CellRows]
@@ -275,7 +276,7 @@ class DiskPart:
         column = table.column("text")
         if column.null_count < len(column):
             odd = np.flatnonzero((kinds == BIG) | (kinds == TEXT))
-            words = column.take(pa.array(odd)).to_pylist()
+            words = column.take(column_of(odd, pa.int64())).to_pylist()
             texts = dict(zip(ordinals[odd].tolist(), words, strict=True))
         counts = [place.length for place in self.slices.values()]
         series = np.repeat(np.arange(len(counts), dtype=np.int32), counts)

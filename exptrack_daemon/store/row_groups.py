@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from exptrack_daemon.store.pieces import PartUnusable
-from exptrack_daemon.store.series import Array
 
 META = b"exptrack"
 FORMAT = 1
@@ -120,27 +118,6 @@ def _groups_of(file: Any, numbers: Sequence[int], columns: Iterable[str] | None)
     return file.read_row_groups(
         list(numbers), columns=chosen, use_threads=len(numbers) > _MANY_GROUPS
     )
-
-
-def array_of(column: Any, kind: Any) -> Array:
-    """A column of numbers as numpy sees it; float64 that is null is NaN.
-
-    pyarrow's own `to_numpy` imports pandas where that is installed: half a second at the first chart.
-    """
-    pieces = [_piece_of(chunk, np.dtype(kind)) for chunk in column.chunks if len(chunk)]
-    if len(pieces) == 1:
-        return pieces[0]
-    return np.concatenate([np.empty(0, kind), *pieces])
-
-
-def _piece_of(chunk: Any, kind: Any) -> Array:
-    valid, data = chunk.buffers()
-    which = slice(chunk.offset, chunk.offset + len(chunk))
-    values: Array = np.frombuffer(data, kind, which.stop)[which]
-    if valid is None or not chunk.null_count:
-        return values
-    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
-    return np.where(bits[which], values, np.nan)
 
 
 @contextmanager

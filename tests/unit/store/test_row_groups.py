@@ -5,16 +5,15 @@ import sys
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exptrack_daemon.store.row_groups import FORMAT, META, PartUnusable, RowGroups, Span, array_of
+from exptrack_daemon.store.pieces import PartUnusable
+from exptrack_daemon.store.row_groups import FORMAT, META, RowGroups, Span
 from tests.support.homes import HomeBuilder
-from tests.support.stores import deliver
 
 ROWS, SIZE = 47, 10
 
@@ -80,22 +79,17 @@ def test_what_is_gone_or_newer_or_no_parquet_is_told_apart(tmp_path: Path) -> No
         file.read([Span(0, 1)])
 
 
-def test_columns_are_what_pyarrow_says_in_one_piece_or_several_with_nulls_and_cut() -> None:
-    whole = pa.chunked_array([[1.5, None, 3.0], [], [None], [float("inf"), -0.0]], pa.float64())
-    for first in range(7):
-        for last in range(first, 7):
-            column = whole.slice(first, last - first)
-            expected = column.to_numpy()
-            np.testing.assert_array_equal(array_of(column, np.float64), expected)
-    times = pa.chunked_array([[5, 6], [7]], pa.timestamp("ns", tz="UTC"))
-    assert array_of(times.slice(1), np.int64).tolist() == [6, 7]
-
-
-def test_a_chart_imports_no_pandas(tmp_path: Path) -> None:
-    HomeBuilder(tmp_path).finished_run("r", rows=50)
-    deliver(tmp_path, "r")
+def test_neither_the_sink_nor_a_chart_imports_pandas(tmp_path: Path) -> None:
+    run = HomeBuilder(tmp_path).run("r")
+    stream = run.stream()
+    for step in range(50):
+        stream.log({"loss": 1 / (step + 1), "note": f"step {step}"}, step)
+    stream.close()
+    run.close()
     code = (
         "import sys; from exptrack_daemon.store.reader import open_home; home = open_home(sys.argv[1]);"
+        "from pathlib import Path; from tests.support.stores import deliver; deliver(Path(sys.argv[1]), 'r');"
+        "assert any(Path(sys.argv[1]).glob('runs/r/series/*.cells')), 'merged, and read again';"
         "found = home.cells('r', ['loss'], width=1, lo=0, hi=49)['loss']; home.series('r', ['loss']);"
         "print(int(found.count.sum()), 'pandas' in sys.modules)"
     )
