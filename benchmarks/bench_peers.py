@@ -132,7 +132,7 @@ class Bench:
         return answer_of(self.start(folder, do, **options))
 
     def count(self, folder: Path) -> int | None:
-    """The rows that are there; None where we cannot tell."""
+        """The rows that are there; None where we cannot tell."""
         if self.name in _NOT_COUNTED:
             return None
         done = subprocess.run(
