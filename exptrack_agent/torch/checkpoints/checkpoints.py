@@ -8,7 +8,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from exptrack_agent.errors import Misuse
 from exptrack_agent.notices import say_once
-from exptrack_agent.torch.checkpoints import files
+from exptrack_agent.torch.checkpoints import files, sets
 from exptrack_agent.torch.checkpoints.files import Checkpoint, CheckpointDamaged
 from exptrack_agent.torch.checkpoints.loading import read_checkpoint
 from exptrack_agent.torch.checkpoints.overlap import Overlap
@@ -32,6 +32,8 @@ from exptrack_agent.torch.checkpoints.state import (
     restore_state,
     states_of,
 )
+from exptrack_agent.torch.checkpoints.together import is_in_parts, is_saved_elsewhere, part_of
+from exptrack_agent.torch.checkpoints.together import restore as restore_together
 from exptrack_agent.torch.checkpoints.tree import Encoder
 from exptrack_agent.torch.sending import kept_from_training, put_row
 from exptrack_proto.limits import MAX_STEP, MIN_STEP
@@ -136,7 +138,9 @@ class Checkpoints:
             config: anything that describes the training.
 
         Returns:
-            The path of the file, which stands there a moment later (`wait`).
+            The path of the file, which stands there a moment later (`wait`). Of a model that is spread over
+            ranks (`fully_shard`; all of them call `save`) it is that of the set, there when all parts are. Of
+            DistributedDataParallel rank 0 writes, and the others do nothing.
 
         Raises:
             Misuse: epoch or step is no whole number, or a state holds what needs code to be read back.
@@ -145,6 +149,8 @@ class Checkpoints:
         if self._is_closed or os.getpid() != self._pid:
             raise Misuse("these checkpoints are closed, or another process's; open them anew")
         path = self.folder / files.file_name(epoch, step)
+        if is_saved_elsewhere(model):
+            return path
         numbers = {"loss": _number(loss), **{k: _number(v) for k, v in dict(metrics or {}).items()}}
         about = {
             "epoch": epoch,
@@ -154,18 +160,27 @@ class Checkpoints:
             "timestamp": now_s(),
             "config": config,
         }
+        states = states_of(model, optimizer, scheduler)
+        order: dict[str, Any] = {}
+        whole, is_part = path, is_in_parts(model)
+        if is_part:
+            states, part = part_of(states)
+            about["part"] = part
+            order["set"] = {"epoch": epoch, "step": step, **part, "spread": None}
+            place = (epoch, step, part["save"], part["rank"], part["world_size"])
+            path = self.folder / sets.part_name(*place)
+            whole = self.folder / sets.manifest_name(epoch, step)
         encoder = Encoder()
-        tree = encode_state(encoder, states_of(model, optimizer, scheduler), about)
-        order = {
-            "tree": tree,
+        order |= {
+            "tree": encode_state(encoder, states, about),
             "about": _listed(numbers),
             "retention": self._retention.as_order(),
         }
         overlap = None
-        if self._is_overlapped and optimizer is not None:
+        if self._is_overlapped and optimizer is not None and not is_part:
             overlap = Overlap(encoder, optimizer)
-        self._stage(Save(path, step, encoder.storages, order, overlap))
-        return path
+        self._stage(Save(path, step, encoder.storages, order, overlap, is_part))
+        return whole
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until every save is on disk, or given up; False when that takes longer."""
@@ -208,6 +223,8 @@ class Checkpoints:
     ) -> dict[str, Any] | None:
         """Load a checkpoint and put everything back, the random number generators too.
 
+        Of a model that is spread over ranks all of them call it, and all take the same one.
+
         Returns:
             What it holds (`epoch` and `step` say where to go on); None when there is none.
 
@@ -215,6 +232,8 @@ class Checkpoints:
             CheckpointDamaged: as for `load`.
             Misuse: it is of another model or optimizer; nothing was changed.
         """
+        if is_in_parts(model):
+            return self._restore_parts(model, optimizer, scheduler, path)
         state = self.load(path)
         if state is not None:
             restore_state(state, model, optimizer, scheduler)
@@ -222,12 +241,12 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """The newest checkpoint on disk, not looked into."""
-        found = files.listed(self.folder)
+        found = self.list()
         return found[0].path if found else None
 
     def list(self) -> list[Checkpoint]:
         """The checkpoints on disk, the newest first, not looked into."""
-        return files.listed(self.folder)
+        return sets.listed(self.folder)
 
     def pin(self, path: str | os.PathLike[str]) -> None:
         """Keep a checkpoint whatever retention says; removing the file NAME.pinned ends that.
@@ -251,7 +270,7 @@ class Checkpoints:
             Misuse: it is not there.
         """
         try:
-            return files.check(Path(path))
+            return sets.check(Path(path))
         except FileNotFoundError as error:
             raise Misuse(f"there is no checkpoint {path}") from error
 
@@ -302,9 +321,20 @@ class Checkpoints:
         for result in recover(self.folder, _READY_WITHIN_S):
             self._record(Path(result["path"]), int(result["step"]), result)
 
+    def _restore_parts(
+        self, model: Any, optimizer: Any, scheduler: Any, path: str | os.PathLike[str] | None
+    ) -> dict[str, Any] | None:
+        self._settle()
+        found = [one.path for one in self.list()] if path is None else [Path(path)]
+        if path is not None and not found[0].exists():
+            found = []
+        chosen, state, rejected = restore_together(found, model, optimizer, scheduler)
+        self._say_rejected(chosen, rejected)
+        return state
+
     def _newest_whole(self, map_location: Any) -> dict[str, Any] | None:
         rejected: list[str] = []
-        for one in files.listed(self.folder):
+        for one in self.list():
             try:
                 state = read_checkpoint(one.path, map_location)
             except FileNotFoundError:  # retention of another trainer was quicker
@@ -312,16 +342,21 @@ class Checkpoints:
             except CheckpointDamaged as error:
                 rejected.append(str(error))
                 continue
-            if rejected:
-                say_once(
-                    f"rejected {one.path}",
-                    f"going on from {one.path.name}, the newest whole checkpoint; passed over:"
-                    f" {'; '.join(rejected)}",
-                )
+            self._say_rejected(one.path, rejected)
             return state
-        if rejected:
-            raise CheckpointDamaged(f"no checkpoint is whole: {'; '.join(rejected)}")
+        self._say_rejected(None, rejected)
         return None
+
+    def _say_rejected(self, chosen: Path | None, rejected: Sequence[str]) -> None:
+        if not rejected:
+            return
+        why = "; ".join(rejected)
+        if chosen is None:
+            raise CheckpointDamaged(f"no checkpoint is whole: {why}")
+        say_once(
+            f"rejected {chosen}",
+            f"going on from {chosen.name}, the newest whole checkpoint; passed over: {why}",
+        )
 
     def _hear(self, outcome: Outcome) -> None:
         with kept_from_training("what became of a checkpoint"):
@@ -348,13 +383,17 @@ class Checkpoints:
     def _record(self, path: Path, step: int, detail: Mapping[str, Any]) -> None:
         if self._run is None:
             return
+        if "set" in detail:
+            whole = {**detail, **detail["set"]}
+            del whole["set"]
+            self._record(Path(whole["path"]), step, whole)
         metadata = {"epoch": detail.get("epoch"), "metrics": detail.get("metrics", {})}
         item = {
             "kind": "artifact",
             "time_ns": time.time_ns(),
             "step": step,
             "name": path.name,
-            "type": "checkpoint",
+            "type": "checkpoint part" if sets.is_part(path) else "checkpoint",
             "path": str(path),
             "size_bytes": detail["size_bytes"],
             "sha256": detail["sha256"],

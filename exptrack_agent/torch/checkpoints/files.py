@@ -263,14 +263,23 @@ def locked(folder: Path) -> Iterator[None]:
 def _write_beside(beside: Path, name: str, digests: list[str], about: Mapping[str, Any]) -> None:
     lines = [f"{digest}  {name}\n" for digest in dict.fromkeys(digests)]
     lines.append(f"{_COMMENT}{json.dumps(about)}\n")
-    temporary = beside.with_name(f".{beside.name}.{os.getpid()}.tmp")
+    write_durably(beside, "".join(lines).encode())
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a small file whole: a reader, or a crash, finds the old one or the new.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with _created(temporary) as file:
-            file.write("".join(lines).encode())
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(beside)
-        _sync_folder(beside.parent)
+        temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -39,11 +39,17 @@ class Retention:
         if (self.keep_best is None) != (self.metric is None):
             raise Misuse("keep_best and metric belong together")
 
+    @property
+    def lets_go(self) -> bool:
+        """Whether anything may ever be removed."""
+        limits = (self.keep_last, self.keep_best, self.keep_every)
+        return any(limit is not None for limit in limits)
+
     def dispensable(
         self, found: Sequence[Checkpoint], just_written: Checkpoint
     ) -> list[Checkpoint]:
         """Which of a folder's checkpoints, the newest first, may go now that another one is safe."""
-        if self.keep_last is None and self.keep_best is None and self.keep_every is None:
+        if not self.lets_go:
             return []
         kept = {just_written.path}
         kept.update(one.path for one in found[: self.keep_last or 0])

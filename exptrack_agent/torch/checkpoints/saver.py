@@ -48,6 +48,8 @@ class Save(NamedTuple):
     storages: list[Any]
     order: dict[str, Any]
     overlap: Overlap | None = None
+    is_part: bool = False
+    """Whether other ranks save the other parts: then it is waited for, since ranks cannot skip apart."""
 
 
 class Outcome(NamedTuple):
@@ -186,16 +188,17 @@ class Saver:
         """A slot to fill, by the policy; None: the save is skipped."""
         with self._changed:
             self._open(size)
+            policy: Policy = "wait" if save.is_part else self._policy
             while True:
-                slot = self._free_slot(size) or self._replaced()
+                slot = self._free_slot(size) or self._replaced(policy)
                 if slot is not None:
                     self._number += 1
                     slot.state, slot.save, slot.number = _State.FILLING, save, self._number
                     return slot
                 is_making = any(slot.state is _State.MAKING for slot in self._slots)
-                if self._policy == "skip" and not is_making:
+                if policy == "skip" and not is_making:
                     return None
-                self._changed.wait(_REPLACE_PAUSE_S if self._policy == "replace" else None)
+                self._changed.wait(_REPLACE_PAUSE_S if policy == "replace" else None)
 
     def _free_slot(self, size: int) -> _Slot | None:
         """The free slot that needs the least work; none while a thread makes one that would do."""
@@ -205,9 +208,9 @@ class Saver:
             return None
         return next(iter(fitting or free), None)
 
-    def _replaced(self) -> _Slot | None:
+    def _replaced(self, policy: Policy) -> _Slot | None:
         """With that policy, the newest staged save's slot, if the writer has not begun with it."""
-        if self._policy != "replace":
+        if policy != "replace":
             return None
         busy = [slot for slot in self._slots if slot.state is _State.BUSY]
         if len(busy) < len(self._slots):

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from exptrack_agent.torch.shards import local
+
 _STATES = 2
 """Tensors per parameter that an optimizer is taken to make at its first step (Adam's kind)."""
 
@@ -39,4 +41,5 @@ def _optimizer_tensors(optimizer: Any) -> list[Any]:
 
 
 def _total(tensors: Iterable[Any]) -> int:
-    return sum(64 + tensor.numel() * tensor.element_size() for tensor in tensors)
+    here = (local(tensor) for tensor in tensors)
+    return sum(64 + tensor.numel() * tensor.element_size() for tensor in here)

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from exptrack_agent.torch.checkpoints import files, folders
+from exptrack_agent.torch.checkpoints import files, folders, sets
 from exptrack_agent.torch.checkpoints.files import Checkpoint
 from exptrack_agent.torch.checkpoints.retention import Retention
 from exptrack_agent.torch.checkpoints.stage import Mark, Staged, claimed, read_staged, set_mark
@@ -87,11 +87,36 @@ def _written(staged: Staged) -> dict[str, Any]:
         "epoch": written.epoch,
         "metrics": written.metrics,
     }
+    retention = Retention(**staged.order["retention"])
     try:
-        _retain(Retention(**staged.order["retention"]), written)
+        whole = _finished(staged, written, retention, result)
+    except (OSError, files.CheckpointDamaged) as error:
+        return {"path": str(path), "problem": _in_words(error)}
+    try:
+        if whole is not None:
+            _retain(retention, whole)
     except (OSError, files.CheckpointDamaged) as error:
         result["retention_problem"] = _in_words(error)
     return result
+
+
+def _finished(
+    staged: Staged, written: Checkpoint, retention: Retention, result: dict[str, Any]
+) -> Checkpoint | None:
+    """What is a checkpoint now: the file, or the set that it was the last part of; None while parts lack."""
+    order = staged.order.get("set")
+    if order is None:
+        return written
+    if retention.lets_go:
+        files.check(
+            written.path
+        )  # each rank reads its own part back, before anything is given up for it
+    whole = sets.finish(written.path, order, staged.order["about"])
+    result.update(step=order["step"], epoch=order["epoch"])
+    if whole is not None:
+        sha256, size = files.digest_of(whole.path), whole.path.stat().st_size
+        result["set"] = {"path": str(whole.path), "sha256": sha256, "size_bytes": size}
+    return whole
 
 
 def write(staged: Staged, path: Path) -> Checkpoint:
@@ -103,12 +128,13 @@ def write(staged: Staged, path: Path) -> Checkpoint:
 
 def _retain(retention: Retention, written: Checkpoint) -> None:
     with files.locked(written.path.parent):
-        going = retention.dispensable(files.listed(written.path.parent), written)
+        going = retention.dispensable(sets.listed(written.path.parent), written)
         if not going:
             return
-        files.check(written.path)  # read back, before another one is given up for it
+        if not sets.is_manifest(written.path):
+            files.check(written.path)  # read back, before another one is given up for it
         for one in going:
-            files.remove(one.path)
+            sets.remove(one.path)
 
 
 def _in_words(error: Exception) -> str:
