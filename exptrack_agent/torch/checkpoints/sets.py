@@ -67,12 +67,13 @@ def _look_at(path: Path) -> Checkpoint | None:
     assert matched is not None
     try:
         changed_ns = path.stat().st_mtime_ns
+    except OSError:
+        return None
+    try:
         manifest = read_manifest(path)
     except FileNotFoundError:
         return None
-    except (
-        CheckpointDamaged
-    ):  # it is there, and whoever wants to go on from it is told why that cannot be
+    except CheckpointDamaged:  # it is there: who wants to go on from it is told why that cannot be
         manifest = {"time_ns": changed_ns, "metrics": {}, "parts": []}
     return Checkpoint(
         path=path,
