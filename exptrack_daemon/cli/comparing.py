@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import RenderableType
@@ -33,7 +33,7 @@ from exptrack_daemon.cli.plotting import (
 )
 from exptrack_daemon.cli.render import clean, console, heading, table, value
 from exptrack_daemon.plots.configs import MISSING, said
-from exptrack_daemon.plots.names import goal_of, outcomes
+from exptrack_daemon.plots.names import Goal, goal_of, outcomes
 from exptrack_daemon.plots.options import chosen
 from exptrack_daemon.plots.runs import names_of, views
 from exptrack_daemon.store.reader import HomeReader, RunView
@@ -48,7 +48,7 @@ _MOST_KEYS, _MOST_COLUMNS = 24, 3
     app,
     examples=[
         "exptrack compare baseline wide",
-        'exptrack compare a b c -m "val/*" --json',
+        'exptrack compare a b c -m "val/*" --goal max --json',
         "exptrack compare s1 s2 s3 s4 --group-by lr -o lr.png",
     ],
 )
@@ -59,6 +59,10 @@ def compare(
     home: HomeOption = None,
     metric: MetricsOption = None,
     group_by: GroupOption = None,
+    goal: Annotated[
+        str | None,
+        typer.Option("--goal", metavar="min|max", help="Which is best; default: by the name."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="A picture of the curves too."),
@@ -71,16 +75,17 @@ def compare(
 
     With --group-by runs are grouped: mean ± standard deviation over seeds.
     """
-    reader = reading(home)
+    asked, reader = _asked(goal), reading(home)
     found = views(reader, runs, "comparison", None)
     if len(found) < 2:
         raise UsageWrong("name at least two runs; `exptrack show` tells all about one")
     names = _metrics(found, metric)
     compared = comparison_of(
-        _compared(reader, found, names),
+        _compared(reader, found, names, asked),
         names,
         group_key(group_by),
         grouped=group_by is not None,
+        goal=asked,
     )
     if json_:
         typer.echo(dumps(document_of(compared)))
@@ -90,6 +95,12 @@ def compare(
     if output is not None:
         _save(reader, found, output, names, group_by, theme, size)
     show_notices(reader)
+
+
+def _asked(goal: str | None) -> Goal | None:
+    if goal not in (None, "min", "max"):
+        raise UsageWrong(f"--goal is min or max, not {clean(goal, 40)}")
+    return cast("Goal | None", goal)
 
 
 def _save(  # what to draw is already decided
@@ -126,34 +137,36 @@ def _metrics(found: Sequence[RunView], patterns: Sequence[str] | None) -> list[s
     return outcomes(logged)[:_UNASKED_METRICS]
 
 
-def _compared(reader: HomeReader, found: Sequence[RunView], names: Sequence[str]) -> list[Compared]:
+def _compared(
+    reader: HomeReader, found: Sequence[RunView], names: Sequence[str], goal: Goal | None
+) -> list[Compared]:
     return [
         Compared(
             run.id,
             name,
             run.run.config,
             {metric: run.facts.summary[metric] for metric in names if metric in run.facts.summary},
-            _best(reader, run, names),
+            _best(reader, run, {metric: goal or goal_of(metric) for metric in names}),
         )
         for run, name in zip(found, names_of(found), strict=True)
     ]
 
 
-def _best(reader: HomeReader, run: RunView, names: Sequence[str]) -> dict[str, float]:
+def _best(reader: HomeReader, run: RunView, goals: Mapping[str, Goal]) -> dict[str, float]:
     """The best value of each metric by the cells of the store: one that covers all of its steps."""
     from exptrack_daemon.store.series import width_for
 
     best: dict[str, float] = {}
     there = {metric.name: metric for metric in reader.metrics(run) if not metric.is_system}
-    for name in (name for name in names if name in there):
+    for name, goal in ((name, goal) for name, goal in goals.items() if name in there):
         lo, hi = there[name].first_step, there[name].last_step
         cells = reader.cells(
             run, [name], width=width_for(lo, hi, 2), lo=lo, hi=hi, rank=there[name].ranks[0]
         )[name]
-        ends = cells.min if goal_of(name) == "min" else cells.max
+        ends = cells.min if goal == "min" else cells.max
         finite = [float(end) for end in ends if end == end]
         if finite:
-            best[name] = min(finite) if goal_of(name) == "min" else max(finite)
+            best[name] = min(finite) if goal == "min" else max(finite)
     return best
 
 
@@ -172,7 +185,8 @@ def _shown(compared: Comparison) -> Iterator[RenderableType]:
             f"{clean(metric, 40)} {'lowest' if compared.goal(metric) == 'min' else 'highest'}"
             for metric in compared.metrics
         )
-        yield Text(f"\nbest by name: {guessed}; * is the best of all", "dim")
+        by = "best by name" if compared.asked is None else "best, as asked"
+        yield Text(f"\n{by}: {guessed}; * is the best of all", "dim")
 
 
 Row = tuple[str, Mapping[tuple[str, str], Text]]

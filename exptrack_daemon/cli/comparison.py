@@ -66,9 +66,11 @@ class Comparison:
     metrics: Sequence[str]
     groups: Sequence[Group] = ()
     """Empty: runs were not grouped."""
+    asked: Goal | None = None
+    """Which way is better for all metrics; None: what each name says."""
 
     def goal(self, metric: str) -> Goal:
-        return goal_of(metric)
+        return self.asked or goal_of(metric)
 
     def best_of(self, metric: str, values: Sequence[float | None]) -> set[int]:
         """The places of the best values; none where there is nothing to choose from."""
@@ -80,9 +82,14 @@ class Comparison:
 
 
 def comparison_of(
-    runs: Sequence[Compared], metrics: Sequence[str], group_by: str | None, *, grouped: bool
+    runs: Sequence[Compared],
+    metrics: Sequence[str],
+    group_by: str | None,
+    *,
+    grouped: bool,
+    goal: Goal | None = None,
 ) -> Comparison:
-    """The comparison of these runs; `group_by` as in pictures of seeds."""
+    """The comparison of these runs; `group_by` as in pictures of seeds, `goal` for all metrics."""
     found = {
         key: {
             run.id: value for run, value in zip(runs, values, strict=True) if value is not MISSING
@@ -90,13 +97,13 @@ def comparison_of(
         for key, values in differing([run.config for run in runs]).items()
     }
     if not grouped:
-        return Comparison(runs, found, metrics)
+        return Comparison(runs, found, metrics, asked=goal)
     members: dict[str, list[Compared]] = {}
     for run in runs:
         members.setdefault(group_of(run.name, run.config, group_by), []).append(run)
     kept = {key: values for key, values in found.items() if key not in _SEEDS}
     groups = [Group(name, held) for name, held in members.items()]
-    return Comparison(runs, kept, metrics, groups)
+    return Comparison(runs, kept, metrics, groups, goal)
 
 
 def spread_of(values: Sequence[Any]) -> Spread | None:

@@ -16,7 +16,7 @@ from exptrack_daemon.cli.frame import (
     show_notices,
     verb,
 )
-from exptrack_daemon.cli.render import clean, console, moment, number, value
+from exptrack_daemon.cli.render import clean, console, moment, number, plural, value
 from exptrack_daemon.journal.entries import Entry, Event, Rows
 from exptrack_daemon.store.export import json_line
 from exptrack_daemon.store.reader import Point
@@ -99,5 +99,7 @@ def _event(entry: Event) -> Text | None:
     if isinstance(item, Alert):
         return Text(f"── {item.level}: {clean(item.title)} {clean(item.text)}", "yellow")
     if isinstance(item, Loss):
-        return Text(f"── rank {rank} lost {item.items} items: {clean(item.reason)}", "red")
+        return Text(
+            f"── rank {rank} lost {plural(item.items, 'item')}: {clean(item.reason)}", "red"
+        )
     return None

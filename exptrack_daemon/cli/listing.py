@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -46,6 +46,9 @@ from exptrack_daemon.store.reader import HomeReader, RunView, SinkState
 from exptrack_daemon.store.run_list import RunRow
 from exptrack_daemon.store.status import stream_status
 
+if TYPE_CHECKING:  # with what draws, which plain lists need not load
+    from exptrack_daemon.cli.comparison import Spread
+
 _SHOWN = 40
 _NEWEST = 10
 _NOTE_LINES = 40
@@ -58,6 +61,7 @@ Shown = tuple[str, str | Text]
         "exptrack runs",
         "exptrack runs 'loss<0.1 and tag:baseline' --sort loss",
         "exptrack runs --columns val/acc,config.lr -n 5",
+        "exptrack runs --group-by config.lr --columns val/acc",
         "exptrack runs --json | jq '.[].id'",
     ],
 )
@@ -95,17 +99,31 @@ def runs(
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, metavar="N", help="The first N only; 0: all.")
     ] = 0,
+    group_by: Annotated[
+        str | None,
+        typer.Option(
+            "--group-by",
+            metavar="NAME",
+            help="A line for all runs with the same config.KEY (or field).",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """List runs, newest first."""
     reader = reading(home)
     given = [part for part in (filter_, also) if part and part.strip()]
     wanted = given[0] if len(given) == 1 else " and ".join(f"({part})" for part in given)
     names = [name.strip() for name in (columns or "").split(",") if name.strip()]
-    page = reader.query(wanted, sort, names, limit=limit or None)
+    if group_by is not None:
+        page = reader.query(wanted, sort, [*names, group_by])
+    else:
+        page = reader.query(wanted, sort, names, limit=limit or None)
     show_notices(reader)
     for note in page.notes:
         warn(note)
-    if json:
+    if group_by is not None and (page.rows or json):
+        _list_groups(page.rows, group_by, names, limit, json=json)
+    elif json:
         views = {view.id: view for view in reader.views([row.id for row in page.rows])}
         shown = [(row, views[row.id]) for row in page.rows if row.id in views]
         typer.echo(dumps([{**run_document(view), "values": row.values} for row, view in shown]))
@@ -136,6 +154,42 @@ def _print_runs(out: Console, rows: Sequence[RunRow], names: Sequence[str]) -> N
     ]
     shown = [f"{clean(name, 24)}#" for name in names] or ["STEP#", "POINTS#"]
     out.print(table(("ID", "STATUS", "PROJECT/NAME~", *shown, "UPDATED"), lines))
+
+
+def _list_groups(
+    rows: Sequence[RunRow], key: str, names: Sequence[str], limit: int, *, json: bool
+) -> None:
+    from exptrack_daemon.cli.grouping import group_document, groups_of
+
+    found = groups_of(rows, key)
+    if [group.value for group in found] == [None]:
+        warn(f"no run has {clean(key, 60)!r}; keys of configs are asked for as config.KEY")
+    shown = found[: limit or None]
+    if json:
+        typer.echo(dumps([group_document(group, names) for group in shown]))
+        return
+    now_ns = SystemClock().now_ns()
+    lines = [
+        (
+            value(group.value),
+            number(len(group.runs)),
+            ", ".join(f"{number(runs)} {status}" for status, runs in group.statuses.items()),
+            *(_spread(group.spread(name)) for name in names),
+            ago(group.updated_ns, now_ns),
+        )
+        for group in shown
+    ]
+    columns = (f"{clean(name, 24)}#" for name in names)
+    titles = (clean(key, 24).upper(), "RUNS#", "STATUS~", *columns, "UPDATED")
+    console().print(table(titles, lines))
+    if len(shown) < len(found):
+        typer.echo(f"… and {plural(len(found) - len(shown), 'more group')}")
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return "–"
+    return value(spread.mean) if spread.std is None else f"{spread.mean:.4g} ± {spread.std:.2g}"
 
 
 def _step(row: RunRow) -> str:

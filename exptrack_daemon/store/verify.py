@@ -135,9 +135,11 @@ class Judge:
         verdict.rows = facts.position.rows
         verdict.points = facts.points + facts.system_points
         for entry in facts.ledger:
+            lost = f"1 item ({entry.first})"
+            if entry.items > 1:
+                lost = f"{entry.items} items ({entry.first} to {entry.last})"
             verdict.notes.append(
-                f"stream {entry.stream_id[:8]} (rank {entry.rank}) lost {entry.items} items"
-                f" ({entry.first} to {entry.last}): {entry.reason}"
+                f"stream {entry.stream_id[:8]} (rank {entry.rank}) lost {lost}: {entry.reason}"
             )
 
     def take_cursor(self, name: str, cursor: Cursor | None, end: Position) -> None:

@@ -52,6 +52,19 @@ def test_two_runs_side_by_side(home):
     assert not any("same" in line for line in lines)
 
 
+def test_what_is_best_can_be_said(home):
+    lines = run_cli(home, "compare", "lr1s0", "lr2s1", "--goal", "max").splitlines()
+    words = [line.split() for line in lines]
+    assert ["best", "val/loss", "3", "3"] in words
+    assert ["last", "val/loss", "1", "2.1", "*"] in words
+    assert any(line.startswith("best, as asked: val/loss highest") for line in lines)
+    told = json.loads(run_cli(home, "compare", "lr1s0", "lr2s1", "--goal", "min", "--json"))
+    assert {metric["goal"] for metric in told["metrics"]} == {"min"}
+    assert "--goal is min or max, not up" in run_cli(
+        home, "compare", "lr1s0", "lr2s1", "--goal", "up", code=2
+    )
+
+
 def test_more_runs_below_each_other(home):
     shown = run_cli(home, "compare", "lr1s0", "lr1s1", "lr2s0", "lr2s1")
     assert "OPT.LR" in shown

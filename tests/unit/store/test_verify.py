@@ -51,6 +51,12 @@ def test_losses_that_the_ledger_names_are_accounted_for_exactly(home, by):
     assert account.next == account.journal_items + account.ledger_items
 
 
+def test_a_loss_of_one_item_names_it_once(home):
+    stream = home.run("r").stream()
+    stream.lose(1)
+    assert "lost 1 item (1): " in verdict_on(home).notes[0]
+
+
 def test_a_gap_that_nobody_names_is_a_problem(home):
     stream = home.run("r").stream()
     stream.log({"a": 1})
