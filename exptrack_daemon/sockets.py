@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -16,6 +17,18 @@ from exptrack_proto.limits import MIB
 
 _IPC_FILTER_UID = 59  # ZMQ_IPC_FILTER_UID; deprecated in libzmq, and not named by every pyzmq
 _PATH_LIMIT = 107
+_MOST_DESCRIPTORS = 65_536
+
+
+def have_descriptors() -> None:
+    """Let this process hold as many connections as the system allows, not 1,024 as most shells do.
+
+    A connection that finds no descriptor left ends the process: libzmq aborts where it accepts on ipc.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind_private(

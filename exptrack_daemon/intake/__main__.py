@@ -14,6 +14,7 @@ from exptrack_daemon.files import OsFiles
 from exptrack_daemon.intake.server import IntakeServer
 from exptrack_daemon.lifeline import Lifeline
 from exptrack_daemon.locks import hold_lock
+from exptrack_daemon.sockets import have_descriptors
 from exptrack_daemon.telemetry import log_to_stderr
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> int:
     """Serve until the supervisor ends or says stop."""
     os.umask(0o077)
     log_to_stderr("intake")
+    have_descriptors()
     home, boot = arguments
     clock = SystemClock()
     lifeline = Lifeline(clock)

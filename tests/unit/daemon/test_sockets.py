@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 
 import pytest
 import zmq
 
 from exptrack_daemon.errors import HomeUnusable
-from exptrack_daemon.sockets import bind_private, bound
+from exptrack_daemon.sockets import bind_private, bound, have_descriptors
 from exptrack_proto.limits import MIB
 
 
@@ -32,6 +33,18 @@ def test_folder_and_socket_are_private_whatever_the_umask(tmp_path, context, uma
     assert mode & 0o777 == 0o600
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
     socket.close()
+
+
+def test_descriptors_are_as_many_as_the_system_allows():
+    old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if old[1] == resource.RLIM_INFINITY or old[1] <= 1_024:
+        pytest.skip("this system allows no more than 1,024, or any number")
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1_024, old[1]))
+        have_descriptors()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (min(old[1], 65_536), old[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, old)
 
 
 def test_a_socket_that_a_dead_daemon_left_is_replaced(tmp_path, context):
