@@ -105,3 +105,24 @@ def test_a_script_for_wandb(
     (artifact,) = run.view.facts.artifacts
     assert (artifact.name, artifact.type) == ("net", "model")
     assert run.view.facts.alerts[0].level == "warning"
+
+
+def test_a_fine_tuning_script_for_wandb(
+    home: Path, run_script: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    instead = "import exptrack_agent.compat.wandb as wandb\n"
+    run_script("wandb_finetuning_script.py", "import wandb\n", instead)
+    (run,) = recovered(home)
+    assert run.view.status.name == "finished"
+    assert run.config == {"lr": 1e-4, "epochs": 2, "seed": 42, "model_name": "bert"}
+    assert [step for step, _ in run.series("train/loss")] == [1, 2, 4, 5, 7, 8]
+    assert [step for step, _ in run.series("val/loss")] == [0, 3, 6]
+    assert run.series("train/learning_rate") == [(step, 1e-4) for step in (1, 2, 4, 5, 7, 8)]
+    assert run.table("examples") == (["text", "label"], [["good", 1], ["bad", 0]])
+    assert run.media("Histogram", "gradients/weight")
+    notes = [note.text for note in run.view.facts.notes]
+    assert notes == [
+        *("renamed to tuned", "tags: bert, tuned", "a second look"),
+        "links artifact model to registry/model",
+    ]

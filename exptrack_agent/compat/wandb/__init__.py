@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import enum
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from exptrack_agent.compat.wandb import errors, plot, session, util
+from exptrack_agent.compat.wandb import media as data_types
 from exptrack_agent.compat.wandb.artifact import Artifact
 from exptrack_agent.compat.wandb.environment import Settings
 from exptrack_agent.compat.wandb.errors import CommError, Error, UsageError
@@ -61,11 +63,14 @@ __all__ = [
     "alert",
     "config",
     "controller",
+    "data_types",
     "define_metric",
     "errors",
     "finish",
     "init",
     "join",
+    "link_artifact",
+    "link_model",
     "log",
     "log_artifact",
     "log_model",
@@ -75,6 +80,7 @@ __all__ = [
     "restore",
     "run",
     "save",
+    "sdk",
     "setup",
     "summary",
     "sweep",
@@ -90,6 +96,8 @@ __all__ = [
 
 _logger = logging.getLogger("exptrack")
 join = finish
+sdk = SimpleNamespace(wandb_run=SimpleNamespace(Run=Run))
+"""For annotations: `wandb.sdk.wandb_run.Run`."""
 
 
 class AlertLevel(enum.Enum):
@@ -159,6 +167,16 @@ def use_artifact(*arguments: Any, **keywords: Any) -> Artifact:
 def log_model(*arguments: Any, **keywords: Any) -> None:
     """See `Run.log_model`."""
     session.opened("log_model").log_model(*arguments, **keywords)
+
+
+def link_artifact(*arguments: Any, **keywords: Any) -> None:
+    """See `Run.link_artifact`."""
+    session.opened("link_artifact").link_artifact(*arguments, **keywords)
+
+
+def link_model(*arguments: Any, **keywords: Any) -> None:
+    """See `Run.link_model`."""
+    session.opened("link_model").link_model(*arguments, **keywords)
 
 
 def alert(title: str, text: str = "", level: Any = None, wait_duration: Any = None) -> None:

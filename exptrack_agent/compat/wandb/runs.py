@@ -7,6 +7,7 @@ it, so that nothing is lost with the process; readers join rows by step.
 from __future__ import annotations
 
 import glob
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,8 +60,9 @@ class Run:
         self.config = Config(run.config, allow_val_change=about.allow_val_change)
         self.summary = Summary(run.summary)
         self.start_time = time.time_ns() / 1e9
-        self.tags: tuple[str, ...] | list[str] = about.tags
-        self.notes = about.notes
+        self.starting_step = step
+        self._tags, self._notes = about.tags, about.notes
+        self._is_preempting = False
 
     # --- logging --------------------------------------------------------------------------------
 
@@ -242,8 +244,21 @@ class Run:
         """Record a model's file or folder."""
         self.log_artifact(path, name, "model")
 
+    def link_artifact(
+        self, artifact: Any, target_path: str = "", *_others: Any, **_more: Any
+    ) -> None:
+        """Write down that an artifact was linked. There is no registry."""
+        name = getattr(artifact, "name", artifact)
+        put_note(self.exptrack, f"links artifact {name} to {target_path}")
+
+    def link_model(self, path: str | Path, registered_model_name: str = "", **_others: Any) -> None:
+        """Record a model's file or folder, and that it was linked. There is no registry."""
+        self.log_artifact(path, None, "model")
+        put_note(self.exptrack, f"links model {Path(path).name} to {registered_model_name}")
+
     def mark_preempting(self) -> None:
-        """Not needed: a run's end is told from its process."""
+        """The run is `preempted` if it ends with an exit code other than 0."""
+        self._is_preempting = True
 
     # --- what it is -----------------------------------------------------------------------------
 
@@ -261,6 +276,30 @@ class Run:
     def name(self, name: str) -> None:
         say_once("wandb name", "a run keeps the name it began with; give `name` to wandb.init")
         put_note(self.exptrack, f"renamed to {name}")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Short labels."""
+        return self._tags
+
+    @tags.setter
+    def tags(self, tags: Sequence[str]) -> None:
+        labels = (tags,) if isinstance(tags, str) else tuple(str(tag) for tag in tags)
+        say_once("wandb tags", "a run keeps the tags it began with; `exptrack tag` gives it others")
+        if labels != self._tags:
+            put_note(self.exptrack, f"tags: {', '.join(labels)}")
+        self._tags = labels
+
+    @property
+    def notes(self) -> str | None:
+        """Free text; what is set later stands beside what the run began with."""
+        return self._notes
+
+    @notes.setter
+    def notes(self, notes: str | None) -> None:
+        if notes and notes != self._notes:
+            put_note(self.exptrack, str(notes))
+        self._notes = notes
 
     @property
     def step(self) -> int:
@@ -328,6 +367,9 @@ class Run:
         """None: `exptrack show` has the run."""
         return
 
+    get_project_url = get_sweep_url = get_url
+    project_url = sweep_url = url
+
     project_name = get_project = lambda self: self.project
 
     # --- the end --------------------------------------------------------------------------------
@@ -344,7 +386,8 @@ class Run:
 
         self.unwatch()
         self.settle()
-        self.exptrack.finish(exit_code or 0)
+        code = exit_code or 0
+        self.exptrack.finish(-signal.SIGTERM if code and self._is_preempting else code)
         session.forget(self)
 
     join = finish

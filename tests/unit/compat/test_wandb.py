@@ -597,6 +597,26 @@ def test_what_has_nothing_to_do_does_nothing(caplog: pytest.LogCaptureFixture):
     wandb.run.log_code()
 
 
+@pytest.mark.parametrize(("code", "status"), [(1, "preempted"), (0, "finished")])
+def test_a_run_that_was_marked_is_preempted_unless_it_ends_well(home: Path, code: int, status: str):
+    run = wandb.init()
+    run.mark_preempting()
+    run.finish(exit_code=code)
+    assert only(home).view.status.name == status
+
+
+def test_what_is_linked_is_written_down(home: Path, tmp_path: Path):
+    (tmp_path / "net.pt").touch()
+    run = wandb.init()
+    wandb.link_artifact(wandb.Artifact("a", "model"), "registry/a")
+    wandb.link_model(tmp_path / "net.pt", "net")
+    run.tags = "one"
+    run.tags = ["one"]
+    assert (run.tags, run.project_url, run.get_sweep_url()) == (("one",), None, None)
+    notes = [note.text for note in only(home).view.facts.notes]
+    assert notes == ["links artifact a to registry/a", "links model net.pt to net", "tags: one"]
+
+
 @pytest.mark.parametrize("name", ["sweep", "agent", "controller", "restore", "Api"])
 def test_what_is_not_there_says_what_to_do(name: str):
     with pytest.raises(wandb.UsageError, match="exptrack"):
