@@ -37,6 +37,7 @@ _CODES = {
     "MissingExtra": ExitCode.MISSING_EXTRA,
     "ConfigInvalid": ExitCode.USAGE,
     "UsageWrong": ExitCode.USAGE,
+    "NothingToStop": ExitCode.USAGE,
     "FilterError": ExitCode.USAGE,
     "AnnotationWrong": ExitCode.USAGE,
     "AnnotationsUnusable": ExitCode.HOME_UNUSABLE,

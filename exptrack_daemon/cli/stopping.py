@@ -8,13 +8,9 @@ from typing import Annotated
 
 import typer
 
-from exptrack_daemon.cli.exits import UsageWrong
 from exptrack_daemon.cli.frame import HomeOption, RunArgument, app, reading, show_notices, verb
 from exptrack_daemon.cli.render import clean
-from exptrack_daemon.errors import ExptrackError
-from exptrack_daemon.files import OsFiles
-from exptrack_daemon.locks import is_locked
-from exptrack_daemon.stopping import ask_to_stop
+from exptrack_daemon.store.stopping import stop_run
 
 _LOOK_EVERY_S = 0.25
 
@@ -44,15 +40,8 @@ def stop(
     reader = reading(home)
     view = reader.find(run)
     show_notices(reader)
+    stop_run(reader, view, reason)
     name = f"{clean(view.run.project, 40)}/{clean(view.run.name, 60)} ({view.id})"
-    if view.status.name != "running":
-        raise UsageWrong(f"{name} is {view.status.name}, so there is nothing to stop")
-    if not is_locked(reader.home.lock):
-        raise ExptrackError("no daemon is running that could pass it on: exptrack daemon start")
-    try:
-        ask_to_stop(OsFiles(), reader.home, view.id, reason)
-    except OSError as error:
-        raise ExptrackError(f"the request cannot be written: {error.strerror}") from error
     typer.echo(f"Asked {name} to stop.")
     if not wait:
         return

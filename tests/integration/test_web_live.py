@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 import numpy as np
 
+from exptrack_daemon.locks import hold_lock
 from exptrack_daemon.store.reader import HomeReader
 from tests.support.homes import HomeBuilder
 from tests.support.processes import wait_until
@@ -55,4 +59,27 @@ def test_a_cell_that_was_kept_is_never_shown_for_a_newer_version(home):
                 runs=["live"], names=["loss"], lo=0, hi=31, cells=32, stats=["count"]
             )
             assert values.sum() == step + 1
+    run.close()
+
+
+def test_a_running_run_is_asked_to_stop_and_one_that_is_not_is_told_so(home):
+    homes = HomeBuilder(home)
+    homes.finished_run("done")
+    run = homes.run("live")
+    run.stream(pid=os.getpid(), host=socket.gethostname()).log({"loss": 1.0}, 0)
+    request = homes.home.stop_request("live")
+    with StudioServer(home) as server:
+        told = server.post("runs/live/stop", {})
+        assert told.status == 409
+        assert "exptrack daemon start" in told.json()["error"]
+        held = hold_lock(homes.home.lock)
+        told = server.post("runs/live/stop", {"reason": "diverged"})
+        assert (told.status, request.read_text()) == (202, "diverged")
+        assert server.post("runs/live/stop", {}).status == 202
+        assert request.read_text() == "stopped in the studio"
+        told = server.post("runs/done/stop", {})
+        assert (told.status, "is finished" in told.json()["error"]) == (409, True)
+        assert server.post("runs/none/stop", {}).status == 404
+        assert server.post("runs/live/stop", {"reason": 1}).status == 400
+        os.close(held)
     run.close()

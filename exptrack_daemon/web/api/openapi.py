@@ -32,6 +32,7 @@ CALLS = (
         *("patch", "/runs/{id}", "Change name, tags, notes."),
         body="name add_tags remove_tags notes archived",
     ),
+    Call("post", "/runs/{id}/stop", "Ask a running run to stop.", body="reason"),
     Call("get", "/columns", "Which columns the list may have."),
     Call("get", "/changes", "Which runs changed since a cursor; 204: none.", "cursor"),
     Call("get", "/metrics", "Names of the metrics of runs.", "runs* q"),

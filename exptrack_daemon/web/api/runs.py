@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from exptrack_daemon.store.filters import parse_filter
 from exptrack_daemon.store.reader import HomeReader
+from exptrack_daemon.store.stopping import NothingToStop, StopNotPassedOn, stop_run
 from exptrack_daemon.web.api.answers import Strict, Wrong
 from exptrack_daemon.web.api.parameters import (
     document,
@@ -88,6 +89,22 @@ async def edit_run(request: Request) -> Response:
     return Strict(await studio.readers.ask(change))
 
 
+async def stop(request: Request) -> Response:
+    """Ask a running run to stop, as `exptrack stop` does."""
+    studio = studio_of(request)
+    seen = await seen_run(studio, request.path_params["id"])
+    reason = text_of(document(await request.body(), ("reason",)), "reason")
+
+    def ask(reader: HomeReader) -> dict[str, Any]:
+        try:
+            stop_run(reader, seen.view, reason or "stopped in the studio")
+        except (NothingToStop, StopNotPassedOn) as error:
+            raise Wrong(str(error), 409) from error
+        return {"id": seen.view.id}
+
+    return Strict(await studio.readers.ask(ask), 202)
+
+
 async def show_columns(request: Request) -> Response:
     """Which columns the list may have."""
     studio = studio_of(request)
@@ -157,6 +174,7 @@ ROUTES = [
     Route("/runs", list_runs),
     Route("/runs/{id}", show_run),
     Route("/runs/{id}", edit_run, methods=["PATCH"]),
+    Route("/runs/{id}/stop", stop, methods=["POST"]),
     Route("/columns", show_columns),
     Route("/changes", show_changes),
 ]

@@ -66,6 +66,7 @@ export const api = {
   run: (run) => json(`runs/${id(run)}`),
   edit: (run, change) =>
     json(`runs/${id(run)}`, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(change) }),
+  stop: (run) => json(`runs/${id(run)}/stop`, { method: "POST", headers: { "Content-Type": "application/json" }, body: "{}" }),
   metrics: (runs, q = "") => json(query("metrics", { runs: runs.join(","), q })),
   changes: (cursor) => json(query("changes", { cursor })),
   points: (params) => json(query("points", params)),

@@ -198,6 +198,12 @@ function dataTable({ columns, rows }) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, h("table", {}, h("thead", {}, h("tr", {}, columns.map((column) => h("th", { scope: "col" }, column)))), h("tbody", {}, body)), rows.length > 200 ? h("p", { class: "muted" }, `${whole(rows.length - 200)} more rows`) : null);
 }
 
+// Canvases keep their colours, so the maps in the page are drawn anew in those of another theme.
+const drawn = new WeakMap();
+document.addEventListener("exptrack:theme", () => {
+  for (const canvas of document.querySelectorAll("canvas")) if (drawn.has(canvas)) drawHeat(canvas, drawn.get(canvas));
+});
+
 async function showHeat({ run, items, body }, name) {
   const step = Math.max(1, Math.ceil(items.length / MOST_HISTOGRAMS));
   const chosen = items.filter((_, index) => index % step === 0 || index === items.length - 1);
@@ -206,6 +212,7 @@ async function showHeat({ run, items, body }, name) {
     const canvas = h("canvas", { role: "img", "aria-label": `${name} of ${run.name || run.id}: ${counted(chosen.length, "histogram")} from step ${chosen[0].step} to ${chosen[chosen.length - 1].step}` });
     fill(body, canvas, h("p", { class: "muted" }, `${counted(items.length, "histogram")}${step > 1 ? `, every ${step}th drawn` : ""}`));
     drawHeat(canvas, histograms);
+    drawn.set(canvas, histograms);
   } catch (error) {
     fill(body, h("p", { class: "bad-text" }, error.message));
   }

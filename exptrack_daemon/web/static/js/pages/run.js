@@ -23,6 +23,7 @@ export function runPage(main, route, shell) {
   const mediaHost = h("div");
   let media = null;
   let run = null;
+  let stopping = ""; // "", "sure?" or "asked"
 
   async function load() {
     const isFirst = run === null;
@@ -56,12 +57,13 @@ export function runPage(main, route, shell) {
   }
 
   function drawHead() {
+    if (run.status !== "running") stopping = "";
     const nameHost = head.querySelector(".name") ?? h("h1", { class: "name" });
     const facts = [run.project, run.group, run.job_type].filter(Boolean).join(" · ");
     const span = (run.status === "running" ? Date.now() : run.updated_ms) - run.created_ms;
     const actions = h("span", { class: "row actions" },
       h("a", { class: "button primary", href: formatRoute("charts", { runs: run.id }) }, "Charts"),
-      h("a", { class: "button", href: formatRoute("compare", { runs: run.id }) }, "Compare with …"), tensorboardButton());
+      h("a", { class: "button", href: formatRoute("compare", { runs: run.id }) }, "Compare with …"), tensorboardButton(), run.status === "running" && stopButton());
     const line = h("p", { class: "muted facts" }, `${facts} · started ${age(run.created_ms)}, ${run.status === "running" ? "running for" : "ran for"} ${duration(span / 1000)} · last step ${whole(run.last_step)} · ${counted(run.rows, "row")}, ${counted(run.points, "point")}`);
     if (!nameHost.childElementCount) {
       editable(nameHost, { label: "name", text: () => run.name ?? "", shown: () => h("span", { class: "text" }, run.name || run.id), save: (text) => save({ name: text.trim() }) });
@@ -81,6 +83,28 @@ export function runPage(main, route, shell) {
       }
       event.target.disabled = false;
     } } }, "TensorBoard");
+  }
+
+  // Asked twice: it can't be taken back. Nothing is killed, so it may run on for a while.
+  function stopButton() {
+    const button = h("button", { type: "button", class: "stop", disabled: stopping === "asked", title: "Ask its training to stop, as `exptrack stop` does; nothing is killed", on: { click: press, blur: () => stopping === "sure?" && say("") } });
+    const say = (state) => {
+      stopping = state;
+      button.disabled = state === "asked";
+      fill(button, { "": "Stop", "sure?": "Really stop?", asked: "Asked to stop" }[state]);
+    };
+    async function press() {
+      if (stopping === "") return say("sure?");
+      say("asked");
+      try {
+        await api.stop(id);
+      } catch (error) {
+        say("");
+        shell.say(error);
+      }
+    }
+    say(stopping);
+    return button;
   }
 
   async function save(change) {
