@@ -168,11 +168,13 @@ def test_users_variables_do_not_bend_the_daemons_runs(tmp_path, server):
     assert server.run("run-1").project == "the-project"
 
 
-def test_a_failed_run_is_failed_at_wandb_with_its_exit_code(tmp_path, server):
-    script = Script(rows=20, status="failed", exit_code=3)
+@pytest.mark.parametrize(("exit_code", "shown"), [(3, 3), (-15, 143)], ids=["failed", "preempted"])
+def test_a_failed_run_is_failed_at_wandb_with_its_exit_code(tmp_path, server, exit_code, shown):
+    script = Script(rows=20, status="failed", exit_code=exit_code)
     with supervise(tmp_path, server, script) as supervisor:
         supervisor.start().wait_done()
-    assert server.run("run-1").exit_code == 3
+    assert server.run("run-1").exit_code == shown
+    assert server.run("run-1").was_preempting == (exit_code == -15)
 
 
 def test_a_running_run_is_settled_without_waiting_for_its_end(tmp_path, server):

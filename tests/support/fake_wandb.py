@@ -144,6 +144,8 @@ class FakeWandb:
             if payload.get("complete"):
                 run.completed = True
                 run.exit_code = payload.get("exitcode")
+            if payload.get("preempting"):
+                run.was_preempting = True
             stopped = run.name in self.graphql.stopped_runs
         return {"exitcode": None, "limits": {}, "stopped": stopped}
 

@@ -36,6 +36,7 @@ class FakeRun:
     files: dict[str, bytes] = dataclasses.field(default_factory=dict)
     alerts: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     exit_code: int | None = None
+    was_preempting: bool = False
     completed: bool = False
     upserts: int = 0
 

@@ -17,8 +17,9 @@ def run_of(*streams: tuple[int, int, str | None]):
         info = Stream(f"{number:032x}", rank, 1, attempt, "trainer", "h", 1, 1)
         facts.fold(Event(info, 0, 0, OPEN))
         if closed:
-            code = 0 if closed == "finished" else 1
-            facts.fold(Event(info, 1, 0, Close(time_ns=2, status=closed, exit_code=code)))
+            code = {"finished": 0, "preempted": -15}.get(closed, 1)
+            status = "failed" if closed == "preempted" else closed
+            facts.fold(Event(info, 1, 0, Close(time_ns=2, status=status, exit_code=code)))
     return facts
 
 
@@ -51,6 +52,12 @@ def test_an_open_stream_without_an_owner_crashed_and_says_what_is_pending():
 def test_rank_0_decides_and_the_other_ranks_that_went_wrong_are_named():
     status = status_of(run_of((0, 1, "finished"), (1, 1, "finished"), (3, 1, "crashed")), dead)
     assert status == ("finished", "rank 3 crashed", 0)
+
+
+def test_a_run_that_obeyed_a_clusters_signal_is_preempted():
+    assert status_of(run_of((0, 1, "preempted")), dead) == ("preempted", "", -15)
+    status = status_of(run_of((0, 1, "finished"), (1, 1, "preempted")), dead)
+    assert status == ("finished", "rank 1 preempted", 0)
 
 
 def test_many_bad_ranks_are_not_all_listed():
