@@ -93,7 +93,10 @@ class TrainingTab:
             "Your own script", "Only what launch.toml in the home folder allows can be started."
         )
         with gr.Group():
-            self.script = gr.Dropdown(self._names(), label="Script", elem_id="xt-script")
+            # any name is let through, since `launch` says in words which it does not allow
+            self.script = gr.Dropdown(
+                self._names(), label="Script", elem_id="xt-script", allow_custom_value=True
+            )
             self.about = message("What it does")
         self.how = message("How to allow a script", lines=8)
         self.launch = gr.Button("Launch the script", elem_id="xt-launch")
@@ -240,8 +243,8 @@ class TrainingTab:
             return [said(f"Not started: {error}"), said(""), gr.skip()]
         return [said(""), said(""), self._chosen(job)]
 
-    def _launch(self, name: str | None, *source: Any) -> list[Any]:
-        if not name:
+    def _launch(self, name: Any, *source: Any) -> list[Any]:
+        if not name or not isinstance(name, str):
             return [said("Choose a script first."), said(""), gr.skip()]
         try:
             job = self._parts.launch(name, self._settings(*source))
