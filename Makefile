@@ -69,7 +69,8 @@ torture: setup
 	$(BIN)/python -m tests.torture.mutants
 	$(BIN)/python -m tests.torture.kills --count 1000
 	$(BIN)/python -m tests.torture.soak --seconds 300 --png soak.png
-	EXPTRACK_TORTURE=1 $(BIN)/python -m pytest -q -n 0 --timeout 3600 tests/property/test_journal_model.py tests/property/test_link_model.py
+	EXPTRACK_TORTURE=1 $(BIN)/python -m pytest -q -n 0 --timeout 3600 tests/property/test_journal_model.py tests/property/test_link_model.py \
+	  tests/security/test_secrets.py
 
 check: setup
 	$(BIN)/ruff check .

@@ -2,59 +2,97 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 import subprocess
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgpack
 import pytest
+from PIL import Image
+from pyarrow import parquet
 
 from exptrack_agent.redact import HIDDEN, Redactor
 from exptrack_agent.settings import redact_of
+from exptrack_daemon.home import Home
 from tests.security.secret_samples import LOOK_ALIKES, keyed, shaped
+from tests.support.mlflow_places import Reader, prepare
 from tests.support.processes import Daemon, finished, trainer, wait_until
 from tests.support.readback import exptrack
+from tests.support.relay import Relay
+from tests.support.studio import StudioServer
 
 SEED = 20_26
 
 SCRIPT = """
-import json, logging
+import json, logging, sys
 from pathlib import Path
+import msgpack
 from exptrack_agent.integrations.capture import capture_output
+from exptrack_agent.integrations.items import put_artifact, put_note
 from exptrack_agent.integrations.python_logging import RunHandler
+import exptrack_agent.tracker.reproduction as reproduction
+
 told = json.loads(Path(os.environ["SAMPLES"]).read_text())
 shaped, keyed, alike = told["shaped"], told["keyed"], told["alike"]
-run = xt.init("secrets", run_id="secrets", autostart=False,
-    config={"nested": {"deep": [dict(keyed)]}, "free": list(shaped.values()), **alike},
-    notes=f"postgres://ada:{told['url']}@db/x " + " ".join(shaped.values()),
-    tags=[shaped["github"]], sink_options={"wandb": {"api_key": keyed["api_key"]}})
-run.config["later"] = {key: value for key, value in keyed.items()}
-run.summary["where"] = f"https://h/x?sig={told['sig']}&y=1"
-run.log_hparams({"token": keyed["token"], "lr": 0.1})
+every = " ".join(shaped.values())
+signed = f"https://h/x?sig={told['sig']}&y=1"
+login = f"postgres://ada:{told['url']}@db/x"
+run = xt.init(f"p {shaped['aws']}", name=f"n {shaped['gitlab']}", group=shaped["npm"], job_type=shaped["jwt"],
+    run_id="secrets", autostart=False, sinks=told["sinks"],
+    config={"nested": {"deep": [dict(keyed)]}, "free": list(shaped.values()), "text": json.dumps(keyed),
+            **{secret: 1 for secret in shaped.values()}, "api_keys": {"a": told["table"]}, **alike},
+    notes=f"{login} {every}", tags=[shaped["github"], f"t {shaped['openai']}"],
+    sink_options={"tensorboard": {"api_key": keyed["api_key"]}})
+run.config["later"] = dict(keyed)
+run.summary["where"] = signed
+run.summary.update({"deep": {"list": [dict(keyed)]}, "free": every})
+run.log_hparams({"lr": 0.1, "free": every, **keyed}, {"loss": 1.0})
 for key, value in keyed.items():
-    run.alert("boom", f"ValueError: request failed with {key}={value}")
+    run.alert("boom " + every[:200], f"ValueError: request failed with {key}={value}")
     run.alert("boom", f'{{"{key}": "{value}"}} and --{key.replace("_", "-")} {value}')
-run.log({"said": xt.Text("\\n".join(shaped.values()))})
+    put_note(run, f"{key}: str = '{value}'")
+for step in range(20):
+    run.log({"loss": 1.0 / (step + 1)}, step=step)
+run.log({"said": xt.Text("\\n".join(shaped.values()) + f" {login} {signed}")})
+run.log({"rows": xt.Table([["x", every], [login, 2]], columns=["a", "b"])})
+run.log({"seen": xt.Image(__import__("numpy").zeros((4, 4), "uint8"), caption=f"{every} {login}")})
+put_artifact(run, f"/models/{shaped['google']}/w.bin", name=f"m {shaped['stripe']}",
+    metadata={"source": signed, **keyed, "free": every})
 with capture_output(run):
     print("Authorization: Bearer", told["bearer"])
     print("\\n".join(f"export {key}={value}" for key, value in keyed.items()))
-handler = RunHandler(run)
+    print(every, file=sys.stderr)
 logger = logging.getLogger("mine")
-logger.addHandler(handler)
+logger.addHandler(RunHandler(run))
 try:
-    raise ValueError("cannot log in: " + " ".join(shaped.values()) + told["block"])
+    raise ValueError("cannot log in: " + every + told["block"])
 except ValueError:
-    logger.exception("it failed")
-import exptrack_agent.tracker.reproduction as reproduction
+    logger.exception("it failed, Authorization: Basic %s", told["basic"])
 document = run.redacted(reproduction.gather(source=True, environment=True, seeds={}, folder=Path.cwd()))
-run.put_item(__import__("msgpack").packb({"kind": "artifact", "time_ns": 1,
-    **reproduction.artifact_fields(document, "")}))
+run.put_item(msgpack.packb({"kind": "artifact", "time_ns": 1, **reproduction.artifact_fields(document, "")}))
+run.flush(timeout_s=20)
+Path(os.environ["SAMPLES"] + ".written").touch()
+while told["waits"] and not Path(os.environ["SAMPLES"] + ".go").exists():
+    time.sleep(0.02)
 run.finish(timeout_s=20)
 """
 
 
-def samples() -> dict[str, object]:
+WITH_MLFLOW = bool(os.environ.get("EXPTRACK_TORTURE"))
+"""It takes ten seconds of a processor to begin; `make torture` has them."""
+SINKS = ["tensorboard", "wandb", *(["mlflow"] if WITH_MLFLOW else [])]
+ONCE = (
+    *("url", "sig", "bearer", "basic", "table", "diff"),
+    *("argv", "argv2", "environ", "environ2", "git"),
+)
+"""Where a secret stands that is in no other place."""
+
+
+def samples(*, waits: bool) -> dict[str, Any]:
     luck = Random(SEED)
     block = (
         "-----BEGIN RSA PRIVATE KEY-----\n"
@@ -65,62 +103,153 @@ def samples() -> dict[str, object]:
         "shaped": shaped(luck),
         "keyed": keyed(luck),
         "alike": LOOK_ALIKES,
-        "url": "Pw0rdInUrl" + str(luck.random()),
-        "sig": "SigInUrl" + str(luck.random()),
-        "bearer": "B3arer" + str(luck.random()),
         "block": block,
-        "argv": "Argv" + str(luck.random()),
-        "environ": "Env" + str(luck.random()),
-        "git": "Git" + str(luck.random()),
+        "sinks": SINKS if waits else [],
+        "waits": waits,
+        **{name: f"{name}{luck.getrandbits(80):x}" for name in ONCE},
     }
 
 
-def secrets_of(told: dict[str, object]) -> list[str]:
-    many = [*told["shaped"].values(), *told["keyed"].values()]  # type: ignore[attr-defined]
-    block = str(told["block"]).splitlines()[1]
-    return [
-        *many,
-        block,
-        *(str(told[n]) for n in ("url", "sig", "bearer", "argv", "environ", "git")),
-    ]
+def secrets_of(told: dict[str, Any]) -> list[str]:
+    block = told["block"].splitlines()[1]
+    once = [told[name] for name in ONCE]
+    return [*told["shaped"].values(), *told["keyed"].values(), block, *once]
+
+
+def repository(folder: Path, told: dict[str, Any]) -> Path:
+    """With credentials in its remote's address, and a change that holds one."""
+    folder.mkdir()
+    source = folder / "train.py"
+    source.write_text("x = 1\n")
+    for command in (
+        ["init", "-q"],
+        ["remote", "add", "origin", f"https://ada:{told['git']}@example.org/x.git"],
+        ["add", "train.py"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "x"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    source.write_text(f'x = 2\npassword: str = "{told["diff"]}"\n')
+    return folder
+
+
+def training(home: Path, folder: Path, told: dict[str, Any], **environ: str) -> subprocess.Popen:
+    """A trainer with secrets wherever one may be."""
+    folder.mkdir()
+    (folder / "samples.json").write_text(json.dumps(told))
+    return trainer(
+        f"os.chdir({str(repository(folder / 'work', told))!r})\n" + SCRIPT,
+        home,
+        "--api-key",
+        told["argv"],
+        f"--password={told['argv2']}",
+        SAMPLES=str(folder / "samples.json"),
+        TORCH_HUB_TOKEN=told["environ"],
+        TORCH_HOME=f"https://x:{told['environ2']}@h/",
+        **environ,
+    )
+
+
+def contents(*folders: Path) -> bytes:
+    """All that stands in files below, unpacked where it is packed, and their names."""
+    parts: list[bytes] = []
+    for path in [path for folder in folders for path in folder.rglob("*") if path.is_file()]:
+        parts += [str(path).encode(), path.read_bytes()]
+        if path.suffix == ".parquet":
+            table = parquet.read_table(path)
+            parts += [
+                str(table.schema).encode(),
+                json.dumps(table.to_pylist(), default=str).encode(),
+            ]
+        if path.suffix == ".gz":
+            parts.append(gzip.decompress(parts[-1]))
+        if path.suffix == ".png":
+            with Image.open(path) as image:
+                parts.append(str(image.info).encode())
+    return b"\n".join(parts)
+
+
+def answers(home: Path) -> bytes:
+    """What the studio's server and the command line say of the run."""
+    parts: list[bytes] = []
+    with StudioServer(home) as studio:
+        asked = [
+            "runs",
+            "runs/secrets",
+            "columns",
+            "health",
+            "metrics?runs=secrets",
+            "system?run=secrets",
+        ]
+        asked += ["media?run=secrets", "compare?runs=secrets", "points?run=secrets&name=loss"]
+        listed = studio.api("media?run=secrets")
+        asked += [f"media/secrets/{one['number']}" for one in listed["media"]]
+        for path in asked:
+            answer = studio.get(f"/api/v1/{path}")
+            assert answer.status == 200, (path, answer.body)
+            parts.append(answer.body)
+        parts.append(studio.get("/metrics").body)
+    for words in (
+        ["show", "--json"],
+        ["show"],
+        ["tail"],
+        ["verify"],
+        ["export", "--format", "jsonl"],
+    ):
+        done = exptrack(words[0], "secrets", *words[1:], "--home", str(home))
+        assert done.returncode == 0, done.stderr
+        parts.append((done.stdout + done.stderr).encode())
+    return b"\n".join(parts)
+
+
+def found_in(data: bytes, secrets: list[str]) -> list[str]:
+    return [secret for secret in secrets if secret.encode() in data]
 
 
 @pytest.mark.acceptance
 @pytest.mark.timeout(180)
-def test_no_secret_stands_anywhere_in_the_home(daemon: Daemon, tmp_path: Path) -> None:
-    told = samples()
-    (tmp_path / "samples.json").write_text(json.dumps(told))
-    work = tmp_path / "work"
-    work.mkdir()
-    for command in (
-        ["init", "-q"],
-        ["remote", "add", "origin", f"https://ada:{told['git']}@example.org/x.git"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"],
-    ):
-        subprocess.run(["git", *command], cwd=work, check=True)
-    script = f"os.chdir({str(work)!r})\n" + SCRIPT
-    process = trainer(
-        script,
-        daemon.home,
-        "--api-key",
-        str(told["argv"]),
-        f"--password={told['argv']}",
-        SAMPLES=str(tmp_path / "samples.json"),
-        TORCH_HUB_TOKEN=str(told["environ"]),
-        TORCH_HOME=f"https://x:{told['environ']}@h/",
-    )
-    finished(process, 120)
-    wait_until(lambda: not any(s["lag_rows"] for s in daemon.status()["sinks"]), 60)
-    daemon.stop()
-    files = [path for path in daemon.home.rglob("*") if path.is_file()]
-    everything = b"\n".join(path.read_bytes() for path in files)
+def test_no_secret_stands_anywhere_nor_goes_over_the_wire(home: Path, tmp_path: Path) -> None:
+    told = samples(waits=True)
     secrets = secrets_of(told)
-    assert len(secrets) >= 36
-    assert [secret for secret in secrets if secret.encode() in everything] == []
-    shown = exptrack("show", "secrets", "--json", "--home", str(daemon.home)).stdout
-    config = json.loads(shown)["config"]
-    assert {name: config[name] for name in LOOK_ALIKES} == LOOK_ALIKES
-    assert HIDDEN in shown
+    assert len({*secrets}) >= 60
+    if WITH_MLFLOW:
+        prepare(home)
+    (home / "daemon.toml").write_text('[sinks.wandb]\nmode = "offline"\n')
+    daemon = Daemon(home).start()
+    runtime = Home(home).runtime
+    try:
+        with Relay(runtime / "frames.sock") as frames, Relay(runtime / "control.sock") as control:
+            process = training(home, tmp_path / "t", told)
+            wait_until((tmp_path / "t" / "samples.json.written").exists, 30)
+            assert found_in(contents(*Home(home).ring_roots), secrets) == []
+            (tmp_path / "t" / "samples.json.go").touch()
+            finished(process, 60)
+            wire = bytes(frames.heard + control.heard)
+        assert found_in(wire, secrets) == []
+        assert b"bert-base-uncased" in wire
+        assert HIDDEN.encode() in wire
+        wait_until(lambda: not WITH_MLFLOW or "FINISHED" in Reader(home).runs().values(), 60)
+        wait_until(lambda: not any(s["lag_rows"] for s in daemon.status()["sinks"]), 60)
+        said = answers(home)
+    finally:
+        daemon.end()
+    kept = contents(home)
+    assert found_in(kept, secrets) == []
+    assert found_in(said, secrets) == []
+    assert all(kind in kept for kind in (b".parquet", b"tfevents", b".wandb"))
+    assert (b"mlflow.db" in kept) is WITH_MLFLOW
+    shown = json.loads(exptrack("show", "secrets", "--json", "--home", str(home)).stdout)
+    assert {name: shown["config"][name] for name in LOOK_ALIKES} == LOOK_ALIKES
+
+
+@pytest.mark.acceptance
+def test_no_secret_stands_in_the_spool_of_a_run_without_a_daemon(
+    home: Path, tmp_path: Path
+) -> None:
+    told = samples(waits=False)
+    finished(training(home, tmp_path / "t", told, EXPTRACK_MODE="offline"))
+    kept = contents(home, *Home(home).ring_roots)
+    assert b"bert-base-uncased" in kept
+    assert found_in(kept, secrets_of(told)) == []
 
 
 @pytest.mark.parametrize(
