@@ -1,14 +1,16 @@
 """What does a million points cost in CPU seconds, all processes together, and how does that grow?
 
 A trainer logs rows of 20 metrics; what counts is its own CPU time, less that of the same loop without
-logging, and that of all processes of the daemon until both sinks (TensorBoard, catalogue) are done. Every
-size gets a fresh daemon. Growth is the k of cost ~ points ** k over all sizes; a line through the same
-points tells the fixed part from the part by point. Set against the same rows through torch's SummaryWriter.
+logging, and that of all processes of the daemon until all sinks (TensorBoard, store, catalogue) are done.
+Every size gets a fresh daemon. Growth is the k of cost ~ points ** k over all sizes; a line through the same
+points tells the fixed part from the part by point. In the same way with the metrics of a row (rows stay as
+many) and with the runs (each as long), one after another on one daemon. Set against the same rows through
+torch's SummaryWriter.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from benchmarks.harness import Plan, main
 from benchmarks.homes import Daemon, cpu_s, run_workload, running_daemon, wait_until
@@ -22,9 +24,16 @@ WRITER_POINTS = 20_000
 COST = "exptrack, all processes, by point"
 WRITER = "SummaryWriter"
 GROWTH = "growth exponent of the cost with points"
+WITH_METRICS, WITH_RUNS = (
+    f"growth exponent of the cost with {what}" for what in ("metrics", "runs")
+)
+ROWS, METRICS, QUICK_METRICS = 2_000, (20, 100, 500, 2_000), (20, 200)
+RUNS, QUICK_RUNS, POINTS_OF_A_RUN = (1, 4, 16), (1, 3), 50_000
 GOALS = [
     Goal(measure=COST, at_most=5, baseline=WRITER),
     Goal(measure=GROWTH, at_most=1.05),
+    Goal(measure=WITH_METRICS, at_most=1.05),
+    Goal(measure=WITH_RUNS, at_most=1.05),
 ]
 
 
@@ -37,26 +46,52 @@ def run(plan: Plan, report: Report) -> None:
             plan.say(f"{size:,} points, repeat {repeat + 1} of {repeats}")
             costs[size] = note(report, size, bare)
         note_growth(report, costs)
+        plan.say(f"more metrics and more runs, repeat {repeat + 1} of {repeats}")
+        note_shapes(report, plan.pick(METRICS, QUICK_METRICS), plan.pick(RUNS, QUICK_RUNS))
         writer = run_workload("points", tracker=WRITER, points=WRITER_POINTS)
         report.add(WRITER, "CPU µs/point", (writer["cpu_s"] / WRITER_POINTS - bare) * 1e6)
 
 
 def note(report: Report, size: int, bare_s: float) -> float:
     """Measure one size; returns the CPU seconds of all processes."""
-    with running_daemon() as daemon:
-        before = by_worker(daemon)
-        trainer = run_workload("points", daemon.home, tracker="exptrack", points=size)
-        wait_until(lambda: sinks_are_done(daemon), 120, "both sinks are done")
-        used = {name: cpu - before.get(name, 0.0) for name, cpu in by_worker(daemon).items()}
-    used["trainer"] = trainer["cpu_s"] + trainer["begin_cpu_s"] - bare_s * size
+    used = used_cpu_s(size)
+    used["trainer"] -= bare_s * size
     total = sum(used.values())
     report.add(f"{COST}, {size / 1e6:g} M points", "CPU µs/point", total / size * 1e6)
-    report.add(f"all processes, {size / 1e6:g} M points", "CPU s", total)
+    report.add(f"all processes, with points = {size:,}", "CPU s", total)
     if size >= 300_000:
         report.add(COST, "CPU µs/point", total / size * 1e6)
         for name, cpu in used.items():
             report.add(f"of that {name}", "CPU µs/point", cpu / size * 1e6)
     return total
+
+
+def used_cpu_s(points: int, metrics: int = 20, runs: int = 1) -> dict[str, float]:
+    """CPU seconds of the daemon's processes and the trainers, until all sinks are done."""
+    with running_daemon() as daemon:
+        before, trainers = by_worker(daemon), 0.0
+        names = ["points", *(f"points-{number}" for number in range(1, runs))]
+        for name in names:
+            options = {"tracker": "exptrack", "points": points, "metrics": metrics}
+            told = run_workload("points", daemon.home, run_id=name, **options)
+            trainers += told["cpu_s"] + told["begin_cpu_s"]
+        wait_until(lambda: sinks_are_done(daemon, names), 120, "all sinks are done")
+        used = {name: cpu - before.get(name, 0.0) for name, cpu in by_worker(daemon).items()}
+    return {**used, "trainer": trainers}
+
+
+def note_shapes(report: Report, widths: Sequence[int], counts: Sequence[int]) -> None:
+    """How the cost grows with the metrics of a row, and with the number of runs."""
+    for what, exponent, sizes in (("metrics", WITH_METRICS, widths), ("runs", WITH_RUNS, counts)):
+        costs = []
+        for size in sizes:
+            if what == "metrics":
+                used = used_cpu_s(ROWS * size, metrics=size)
+            else:
+                used = used_cpu_s(POINTS_OF_A_RUN, runs=size)
+            costs.append(sum(used.values()))
+            report.add(f"all processes, with {what} = {size:,}", "CPU s", costs[-1])
+        report.add(exponent, "exponent", growth_exponent(sizes, costs))
 
 
 def by_worker(daemon: Daemon) -> dict[str, float]:
@@ -65,10 +100,10 @@ def by_worker(daemon: Daemon) -> dict[str, float]:
     return {worker_name(member.cmdline()): cpu_s(member) for member in daemon.family()}
 
 
-def sinks_are_done(daemon: Daemon) -> bool:
+def sinks_are_done(daemon: Daemon, run_ids: Sequence[str]) -> bool:
     home = open_home(daemon.home.path)
-    states: list[Any] = home.sink_states(home.view("points"))
-    return len(states) == 2 and all(state.status == "done" for state in states)
+    states = [state for name in run_ids for state in home.sink_states(home.view(name))]
+    return len(states) >= 2 * len(run_ids) and all(state.status == "done" for state in states)
 
 
 def note_growth(report: Report, costs: dict[int, float]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from math import exp, log
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.results import Goal, Measure, Report, Session
-from benchmarks.stats import Spread
+from benchmarks.stats import Spread, growth_exponent
 
 _WIDTH = 150
+_CURVE_HEIGHT = 9
 _SHADES = ("#1b4965", "#3d7ea6", "#7aa6c2", "#b5cfe0", "#d9a441")
+_SIZES = re.compile(r"(.+), with ([\w ]+) = ([\d,]+)")
 _SHARES = re.compile(r"(.+): (p[\d.]+|max|>1 ms)")
 
 console = Console(highlight=False)
@@ -169,10 +172,39 @@ class Panel(NamedTuple):
     goals: list[Goal]
 
 
+class Curve(NamedTuple):
+    """How something grows: medians at several sizes of one thing, with the exponent that fits them."""
+
+    title: str
+    of: str
+    sizes: list[float]
+    medians: list[float]
+
+    @property
+    def exponent(self) -> float:
+        return growth_exponent(self.sizes, self.medians)
+
+
+def curves_of(report: Report) -> list[Curve]:
+    """The measures that are named `WHAT, with THING = SIZE`, by what and thing."""
+    curves: dict[str, Curve] = {}
+    for measure in report.measures.values():
+        if (found := _SIZES.fullmatch(measure.name)) is None:
+            continue
+        what, thing, size = found.groups()
+        title = f"{report.name}: {what}, with {thing} ({measure.unit})"
+        curve = curves.setdefault(title, Curve(title, thing, [], []))
+        curve.sizes.append(float(size.replace(",", "")))
+        curve.medians.append(measure.spread.median)
+    return [curve for curve in curves.values() if len(set(curve.sizes)) > 1]
+
+
 def panels_of(report: Report) -> list[Panel]:
     """One panel for each unit; latencies of one thing share a line."""
     panels: dict[str, Panel] = {}
     for measure in report.measures.values():
+        if _SIZES.fullmatch(measure.name):
+            continue  # it is a point of a curve
         found = _SHARES.fullmatch(measure.name)
         what, share = found.groups() if found else (measure.name, "")
         title = f"{report.name} ({measure.unit}{', p50 to max' * (share not in ('', '>1 ms'))})"
@@ -182,26 +214,46 @@ def panels_of(report: Report) -> list[Panel]:
 
 
 def plot(session: Session, path: Path) -> None:
-    """A panel for each question and unit: medians as dots, the spread as lines, goals as red ticks."""
+    """A panel for each question and unit: medians as dots, the spread as lines, goals as red ticks.
+
+    Below them a panel for each curve, with the line that fits it.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot
 
     panels = [panel for report in session.reports for panel in panels_of(report)]
-    heights = [len(panel.lines) + 1 for panel in panels]
+    curves = [curve for report in session.reports for curve in curves_of(report)]
+    heights = [len(panel.lines) + 1 for panel in panels] + [_CURVE_HEIGHT] * len(curves)
     figure, axes = pyplot.subplots(
-        len(panels),
-        figsize=(11, 0.22 * sum(heights) + 0.6 * len(panels)),
+        len(heights),
+        figsize=(11, 0.22 * sum(heights) + 0.6 * len(heights)),
         gridspec_kw={"height_ratios": heights},
         squeeze=False,
         layout="constrained",
     )
-    for panel, axis in zip(panels, axes[:, 0], strict=True):
+    for panel, axis in zip(panels, axes[:, 0], strict=False):
         _draw(panel, axis)
+    for curve, axis in zip(curves, axes[len(panels) :, 0], strict=True):
+        _draw_curve(curve, axis)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
+
+
+def _draw_curve(curve: Curve, axis: Any) -> None:
+    exponent = curve.exponent
+    middle = [sum(map(log, values)) / len(values) for values in (curve.sizes, curve.medians)]
+    fitted = [exp(middle[1] + exponent * (log(size) - middle[0])) for size in curve.sizes]
+    axis.plot(curve.sizes, fitted, "-", color=_SHADES[2], linewidth=1)
+    axis.plot(curve.sizes, curve.medians, "o", color=_SHADES[0], markersize=4)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel(curve.of, fontsize=7)
+    axis.tick_params(labelsize=7)
+    axis.grid(alpha=0.3)
+    axis.set_title(f"{curve.title}: grows with exponent {exponent:.2f}", fontsize=9, loc="left")
 
 
 def _draw(panel: Panel, axis: Any) -> None:

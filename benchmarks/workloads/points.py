@@ -1,4 +1,4 @@
-"""A trainer that logs a number of points, in rows of 20, and tells its own CPU time; or does all but log."""
+"""A trainer that logs a number of points, and tells its own CPU time; or does all but log."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ from typing import Any
 
 from benchmarks.workloads.answering import answer
 
-METRICS = 20
-_MOST_PENDING_ROWS = 20_000
+_MOST_PENDING_POINTS = 400_000
 Log = Callable[[dict[str, float], int], object]
 
 
-def work(tracker: str, points: int) -> dict[str, Any]:
+def work(tracker: str, points: int, metrics: int = 20, run_id: str = "points") -> dict[str, Any]:
+    """`points` values in rows of so many metrics; the CPU seconds until `log` was ready, and after that."""
     began = time.process_time()
-    log, close = logger(tracker)
+    log, close = logger(tracker, run_id, _MOST_PENDING_POINTS // metrics)
     ready = time.process_time()
-    for step in range(points // METRICS):
-        log({f"train/metric_{number}": number * 0.37 + step for number in range(METRICS)}, step)
+    for step in range(points // metrics):
+        log({f"train/metric_{number}": number * 0.37 + step for number in range(metrics)}, step)
     close()
     ended = time.process_time()
     return {"begin_cpu_s": ready - began, "cpu_s": ended - ready, "pid": os.getpid()}
 
 
-def logger(tracker: str) -> tuple[Log, Callable[[], object]]:
+def logger(tracker: str, run_id: str, most_pending: int) -> tuple[Log, Callable[[], object]]:
     if tracker == "exptrack":
-        return through_exptrack()
+        return through_exptrack(run_id, most_pending)
     if tracker == "SummaryWriter":
         return through_summary_writer()
     return lambda row, step: None, lambda: None
 
 
-def through_exptrack() -> tuple[Log, Callable[[], object]]:
+def through_exptrack(run_id: str, most_pending: int) -> tuple[Log, Callable[[], object]]:
     import exptrack_agent as xt
 
-    run = xt.init("bench", name="points", run_id="points", autostart=False)
+    run = xt.init("bench", name=run_id, run_id=run_id, autostart=False)
 
     def log(row: dict[str, float], step: int) -> None:
         run.log(row, step)
-        if step % 1_000 == 0:  # a loop without any training in it: wait for the daemon now and then
-            while run.stats()["pending"] > _MOST_PENDING_ROWS:
+        if step % 50 == 0:  # a loop without any training in it: wait for the daemon now and then
+            while run.stats()["pending"] > most_pending:
                 time.sleep(0.005)
 
     def close() -> None:

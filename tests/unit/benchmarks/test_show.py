@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks.results import Goal, Report, Session
 from benchmarks.show import (
     console,
+    curves_of,
     goal_cells,
     goals_markdown,
     limits,
@@ -76,3 +79,21 @@ def test_the_picture_is_a_file(tmp_path: Path):
     plot(Session({}, [latency_report()]), path)
 
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_measures_with_a_size_become_a_curve_with_its_exponent(tmp_path: Path):
+    report = Report("end_to_end", "How much?")
+    for size in (100, 1_000, 10_000):
+        report.add(f"all processes, with points = {size:,}", "CPU s", 3.0 * size**1.5)
+    (curve,) = curves_of(report)
+    assert (curve.of, curve.sizes) == ("points", [100, 1_000, 10_000])
+    assert curve.exponent == pytest.approx(1.5)
+    assert panels_of(report) == []
+    plot(Session({}, [report, latency_report()]), tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1_000
+
+
+def test_one_size_is_no_curve():
+    report = Report("end_to_end", "How much?")
+    report.add("all processes, with points = 100", "CPU s", 1.0)
+    assert curves_of(report) == []
