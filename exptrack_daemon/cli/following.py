@@ -95,7 +95,7 @@ def _event(entry: Event) -> Text | None:
         return Text(f"── rank {rank} opened, attempt {entry.stream.attempt}", "cyan")
     if isinstance(item, Close):
         code = "" if item.exit_code is None else f", exit code {item.exit_code}"
-        return Text(f"── rank {rank} {item.status}{code}", "cyan")
+        return Text(f"── rank {rank} {item.outcome}{code}", "cyan")
     if isinstance(item, Alert):
         return Text(f"── {item.level}: {clean(item.title)} {clean(item.text)}", "yellow")
     if isinstance(item, Loss):

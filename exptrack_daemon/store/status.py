@@ -7,6 +7,7 @@ living owner is `crashed`: its last rows are still in its ring until the daemon 
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -33,6 +34,9 @@ def status_of(facts: RunFacts, is_alive: Callable[[Stream], bool]) -> RunStatus:
     detail = _name_ranks(states, name)
     if lead.status == "open" and name == "crashed":
         detail = "; ".join(part for part in (PENDING, detail) if part)
+    if name == "preempted" and lead.exit_code is not None:
+        obeyed = f"asked to stop by {signal.Signals(-lead.exit_code).name}"
+        detail = "; ".join(part for part in (obeyed, detail) if part)
     return RunStatus(name, detail, lead.exit_code)
 
 

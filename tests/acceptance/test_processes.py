@@ -43,7 +43,7 @@ def is_whole(home: Path, run: str, steps: int, name: str = "loss") -> None:
 
 def nothing_left(home: Path) -> None:
     wait_until(lambda: not any(ring_root(home).glob("*")), 20, "the rings are gone")
-    assert not any((home / "spool").glob("*"))
+    wait_until(lambda: not any((home / "spool").glob("*")), 20, "the spool is empty")
 
 
 # --- forks ----------------------------------------------------------------------------------------

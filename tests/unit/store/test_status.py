@@ -55,7 +55,9 @@ def test_rank_0_decides_and_the_other_ranks_that_went_wrong_are_named():
 
 
 def test_a_run_that_obeyed_a_clusters_signal_is_preempted():
-    assert status_of(run_of((0, 1, "preempted")), dead) == ("preempted", "", -15)
+    assert status_of(run_of((0, 1, "preempted")), dead) == (
+        *("preempted", "asked to stop by SIGTERM", -15),
+    )
     status = status_of(run_of((0, 1, "finished"), (1, 1, "preempted")), dead)
     assert status == ("finished", "rank 1 preempted", 0)
 
