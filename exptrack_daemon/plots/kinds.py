@@ -44,7 +44,7 @@ KINDS = {
         Kind(
             "seeds",
             "runs grouped: mean or median and an interval over seeds",
-            ("metrics", "group_by", "interval", "centre", "log"),
+            ("metrics", "x", "group_by", "interval", "centre", "log"),
         ),
         Kind("system", "GPU, CPU, memory, disk and network over time", (), 1),
         Kind("gradients", "gradient norms by layer and step", ("metrics",), 1),

@@ -46,7 +46,8 @@ def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Metri
     held = [logged(reader, run) for run in runs]
     names, left_out = names_to_draw(held, options.metrics)
     by_run = [
-        _read_run(reader, run, there, names, options) for run, there in zip(runs, held, strict=True)
+        curves_of_run(reader, run, there, names, options)
+        for run, there in zip(runs, held, strict=True)
     ]
     more = f"   ·   {left_out} more metrics are not shown: choose with --metric" if left_out else ""
     said = f"{len(runs)} runs" if len(runs) > 1 else f"{runs[0].status.name}   ·   run {runs[0].id}"
@@ -76,9 +77,14 @@ def names_to_draw(held: Sequence[Logged], patterns: Sequence[str]) -> tuple[list
     return usual_first(trainer)[:_UNASKED_PANELS], max(0, len(trainer) - _UNASKED_PANELS)
 
 
-def _read_run(
+def curves_of_run(
     reader: HomeReader, run: RunView, held: Logged, names: Sequence[str], options: Options
 ) -> dict[str, Curve]:
+    """The named metrics of one run, on the x axis that was asked for; empty where it has none.
+
+    Raises:
+        NothingToDraw: epochs were asked for, and none was logged.
+    """
     by_epoch = [n for n in names if options.x == "epoch" and n.startswith(_BY_EPOCH)]
     found = curves(reader, run, held.trainer, by_epoch, to_x=as_steps, rank=options.rank)
     others = [name for name in names if name not in found]

@@ -12,32 +12,18 @@ from matplotlib.figure import Figure
 from exptrack_daemon.plots import panels
 from exptrack_daemon.plots.bands import NAMES, Band, band_of
 from exptrack_daemon.plots.configs import group_of
-from exptrack_daemon.plots.curves import Curve, middles_of
+from exptrack_daemon.plots.curves import Curve
+from exptrack_daemon.plots.grids import MOST_PLACES, Grid, grid_of_cells, grid_of_curves
 from exptrack_daemon.plots.look import Look, grid_of, say_nothing, sheet
-from exptrack_daemon.plots.metrics import names_to_draw
-from exptrack_daemon.plots.options import Centre, Interval, Options, PlotRefused
+from exptrack_daemon.plots.metrics import curves_of_run, names_to_draw
+from exptrack_daemon.plots.options import Across, Centre, Interval, Options, PlotRefused
 from exptrack_daemon.plots.reading import Logged, logged
 from exptrack_daemon.plots.runs import common_title
-from exptrack_daemon.plots.wording import label_steps, label_values
+from exptrack_daemon.plots.wording import duration, label_values
 from exptrack_daemon.store.reader import HomeReader, RunView
-from exptrack_daemon.store.series import Array, Cells, width_for
+from exptrack_daemon.store.series import Array, width_for
 
-_CELLS = 256
 _MOST_GROUPS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """One metric of all runs on one grid of steps."""
-
-    steps: Array
-    """float64 [places]: those at which some run has a value"""
-    rows: Array
-    """float64 [runs, places]: means of cells; between a run's own points straight on, NaN outside of them"""
-    odd: Array
-    """float64: the steps at which some run is not finite"""
-    width: int
-    """Steps that one place stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +36,7 @@ class Seeds:
     """By metric."""
     centre: Centre
     interval: Interval
+    across: Across = "step"
 
 
 def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Seeds:
@@ -57,8 +44,11 @@ def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Seeds
 
     Raises:
         NothingToDraw: no metric fits.
-        PlotRefused: there are too many groups to tell apart, or the interval does not fit the centre.
+        PlotRefused: there are too many groups to tell apart, or the interval does not fit the centre, or
+            x is the time of day, at which no two runs meet.
     """
+    if options.x == "wall":
+        raise PlotRefused("seeds ran at different times of day: take x = relative")
     interval = options.interval or ("ci95" if options.centre == "mean" else "iqr")
     if interval == "ci95" and options.centre == "median":
         raise PlotRefused("ci95 is the mean's interval: with a median take iqr or minmax")
@@ -75,9 +65,10 @@ def read(reader: HomeReader, runs: Sequence[RunView], options: Options) -> Seeds
         options.title or common_title(runs),
         f"{said}{more}",
         groups,
-        {name: _grid(reader, runs, held, name, options.rank) for name in names},
+        {name: _grid(reader, runs, held, name, options) for name in names},
         options.centre,
         interval,
+        options.x,
     )
 
 
@@ -91,39 +82,34 @@ def groups_of(runs: Sequence[RunView], group_by: str | None) -> dict[str, list[i
 
 
 def _grid(
-    reader: HomeReader, runs: Sequence[RunView], held: Sequence[Logged], name: str, rank: int
+    reader: HomeReader, runs: Sequence[RunView], held: Sequence[Logged], name: str, options: Options
 ) -> Grid:
+    if options.x != "step":
+        return _grid_elsewhere(reader, runs, held, name, options)
     there = [logged_by.trainer.get(name) for logged_by in held]
     lo = min(metric.first_step for metric in there if metric)
     hi = max(metric.last_step for metric in there if metric)
-    width = width_for(lo, hi, _CELLS)
+    width = width_for(lo, hi, MOST_PLACES)
     cells = [
-        reader.cells(run, [name], width=width, lo=lo, hi=hi, rank=rank)[name] if metric else None
+        reader.cells(run, [name], width=width, lo=lo, hi=hi, rank=options.rank)[name]
+        if metric
+        else None
         for run, metric in zip(runs, there, strict=True)
     ]
-    return grid_from(cells, lo, hi)
+    return grid_of_cells(cells, lo, hi)
 
 
-def grid_from(cells: Sequence[Cells | None], lo: int, hi: int) -> Grid:
-    """Cells of one grid as rows of one table; a run without cells is a row without values."""
-    first = next(one for one in cells if one is not None)
-    steps = middles_of(first, lo, hi).astype(float)
-    rows = np.array([np.full(len(first), np.nan) if one is None else one.mean for one in cells])
-    has_any = ~np.isnan(rows).all(axis=0)
-    is_odd = np.zeros(len(first), bool)
-    for one in cells:
-        if one is not None:
-            is_odd |= one.nan + one.pos_inf + one.neg_inf > 0
-    filled = np.array([_bridged(steps, row) for row in rows])[:, has_any]
-    return Grid(steps[has_any], filled, steps[is_odd], first.width)
-
-
-def _bridged(steps: Array, row: Array) -> Array:
-    """Between its own points a run goes straight on: not every seed logs at the same steps."""
-    known = ~np.isnan(row)
-    if not known.any():
-        return row
-    return np.interp(steps, steps[known], row[known], left=np.nan, right=np.nan)
+def _grid_elsewhere(
+    reader: HomeReader, runs: Sequence[RunView], held: Sequence[Logged], name: str, options: Options
+) -> Grid:
+    """Over time or epochs: each run's own points, or the cells of a long one, placed there."""
+    curves = [
+        curves_of_run(reader, run, Logged(there.trainer, {}), [name], options)[name]
+        if name in there.trainer
+        else Curve()
+        for run, there in zip(runs, held, strict=True)
+    ]
+    return grid_of_curves(curves)
 
 
 def draw(data: Seeds, look: Look, options: Options) -> Figure:
@@ -150,9 +136,8 @@ def draw(data: Seeds, look: Look, options: Options) -> Figure:
 def _draw_panel(
     axes: Axes, name: str, grid: Grid, data: Seeds, look: Look, *, is_log: bool
 ) -> None:
-    note = "" if grid.width == 1 else f"means of {grid.width:,} steps"
-    panels.heading(axes, name, note, look)
-    axes.set_xlabel("step")
+    panels.heading(axes, name, _note(grid.width, data.across), look)
+    axes.set_xlabel(data.across)
     if not grid.rows.size:
         say_nothing(axes, "no finite value", look)
         return
@@ -161,7 +146,7 @@ def _draw_panel(
     drawn = []
     for at, members in enumerate(data.groups.values()):
         band = band_of(grid.rows[members], data.centre, data.interval)
-        curve = _curve(grid.steps, band, len(members))
+        curve = _curve(grid.places, band, len(members))
         _draw_band(axes, curve, *look.stroke(at, len(data.groups)))
         drawn.append(curve)
     panels.limit_values(axes, drawn, look)
@@ -174,17 +159,26 @@ def _draw_panel(
             clip_on=False,
         )
     label_values(axes)
-    label_steps(axes)
+    panels.label_x(axes, data.across)
 
 
-def _curve(steps: Array, band: Band, members: int) -> Curve:
+def _note(width: float, across: Across) -> str:
+    """What a place stands for, where it is more than what was logged there."""
+    if not width:
+        return ""
+    if across == "relative":
+        return f"means of {duration(width)}"
+    return f"means of {width:,.0f} steps" if across == "step" else f"means of {width:.3g} epochs"
+
+
+def _curve(places: Array, band: Band, members: int) -> Curve:
     """Where less than half of the runs have a value, their mean would be one of others: nothing."""
     enough = band.runs * 2 >= members
     centre = band.centre[enough]
     low, high = (
         np.where(np.isnan(edge), centre, edge) for edge in (band.low[enough], band.high[enough])
     )
-    return Curve(x=steps[enough], y=centre, low=low, high=high, points=len(centre))
+    return Curve(x=places[enough], y=centre, low=low, high=high, points=len(centre))
 
 
 def _draw_band(axes: Axes, curve: Curve, colour: object, dash: object) -> None:

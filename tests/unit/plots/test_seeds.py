@@ -40,8 +40,8 @@ def test_runs_are_grouped_by_name_or_key(reader):
 
 def test_seeds_that_log_at_other_steps_meet_on_one_grid(reader):
     grid = read(reader, "seeds", RUNS, metrics=["loss"]).grids["loss"]
-    assert grid.width == 1
-    at = grid.steps.tolist().index(11.0)
+    assert grid.width == 0
+    at = grid.places.tolist().index(11.0)
     assert grid.rows[:3, at].tolist() == [10, 11, 12]
     assert grid.odd.tolist() == [50]
 
@@ -57,6 +57,36 @@ def test_line_band_and_legend(reader):
     band = axes.collections[0].get_paths()[0].vertices
     assert band[band[:, 0] == 11.0][:, 1].min() == pytest.approx(11 - 4.30265 / 3**0.5, rel=1e-3)
     assert "95 % CI of the mean" in drawn.texts[1].get_text()
+
+
+def test_seeds_meet_over_time_since_each_began_and_over_epochs(home):
+    builder = HomeBuilder(home)
+    second = 1_000_000_000
+    for seed in range(2):
+        stream = builder.run(f"s{seed}").stream(name=f"s{seed}")
+        began = START_NS + seed * 3600 * second  # the second seed an hour later, and half as fast
+        stream.rows(
+            *[
+                Row(
+                    10 * at,
+                    began + at * (1 + seed) * second,
+                    {"loss": float(at), "epoch": at // 2, "epoch/acc": at / 10},
+                )
+                for at in range(9)
+            ]
+        )
+    reader = open_home(home)
+    over_time = read(reader, "seeds", ["s0", "s1"], metrics=["loss"], x="relative").grids["loss"]
+    assert over_time.places.tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16]
+    assert over_time.rows[1, :5].tolist() == [0, 0.5, 1, 1.5, 2]
+    assert np.isnan(over_time.rows[0, -1])
+    by_epoch = read(reader, "seeds", ["s0", "s1"], metrics=["loss", "epoch/acc"], x="epoch").grids
+    assert by_epoch["loss"].places.tolist() == [0, 0.5, 1, 1.5, 2, 2.5, 3, 3.5, 4]
+    assert by_epoch["epoch/acc"].places.tolist() == list(range(0, 90, 10))
+    drawn = figure(reader, "seeds", ["s0", "s1"], metrics=["loss"], x="relative")
+    assert drawn.axes[0].get_xlabel() == "time since start (s)"
+    with pytest.raises(PlotRefused, match="take x = relative"):
+        read(reader, "seeds", ["s0", "s1"], x="wall")
 
 
 def test_the_mean_is_not_drawn_where_most_runs_have_ended(reader):
