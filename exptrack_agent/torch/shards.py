@@ -30,6 +30,8 @@ def groups_of(parameter: Any, model: Any = None) -> tuple[Any, ...]:
         parameter: one of `fully_shard` (a DTensor), of FullyShardedDataParallel, or any other.
         model: with FullyShardedDataParallel the wrapped module, which knows its group.
     """
+    if type(parameter) is torch.nn.Parameter and "_fsdp_flattened" not in parameter.__dict__:
+        return ()  # asked of every parameter at every step
     placements = getattr(parameter, "placements", None)
     if placements is not None:
         mesh = parameter.device_mesh
