@@ -328,7 +328,26 @@ class ExperimentTracker:
         Returns:
             The checkpoint, for `load_state_dict`; None when there is none yet.
         """
-        loaded = self._opened_checkpoints().load(path)
+        return self._gone_on_from(self._opened_checkpoints().load(path))
+
+    def restore_checkpoint(
+        self,
+        model: Any,
+        optimizer: Any = None,
+        scheduler: Any = None,
+        path: str | os.PathLike[str] | None = None,
+    ) -> ModelCheckpoint | None:
+        """Put model, optimizer, schedule and random numbers back; steps and epochs go on from there.
+
+        Of a model that is spread over ranks (`fully_shard`) all of them call it.
+
+        Returns:
+            The checkpoint (the newest whole one when no path is given); None when there is none yet.
+        """
+        restored = self._opened_checkpoints().restore(model, optimizer, scheduler, path)
+        return self._gone_on_from(restored)
+
+    def _gone_on_from(self, loaded: Mapping[str, Any] | None) -> ModelCheckpoint | None:
         if loaded is None:
             return None
         checkpoint = ModelCheckpoint.of(loaded)

@@ -73,3 +73,11 @@ def test_training_goes_on_from_a_checkpoint(home: Path, tmp_path: Path):
         optimizer.load_state_dict(loaded.optimizer_state)
         assert (again.current_step, again.current_epoch) == (5, 0)
         assert again.load_checkpoint() is not None
+    with xt.ExperimentTracker(config, home=home, mode="offline") as third:
+        before = [parameter.clone() for parameter in model.parameters()]
+        for parameter in model.parameters():
+            parameter.data.zero_()
+        restored = third.restore_checkpoint(model, optimizer)
+        assert restored is not None
+        assert (restored.step, third.current_step) == (5, 5)
+        assert all(map(torch.equal, before, model.parameters()))

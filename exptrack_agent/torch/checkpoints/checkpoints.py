@@ -135,7 +135,7 @@ class Checkpoints:
             loss: at this step: a number, or a 0-d tensor.
             metrics: others, by name.
             scheduler: the learning rate's.
-            config: anything that describes the training.
+            config: anything that describes the training; a mapping is kept without its secrets, as the run's.
 
         Returns:
             The path of the file, which stands there a moment later (`wait`). Of a model that is spread over
@@ -158,7 +158,7 @@ class Checkpoints:
             "loss": numbers["loss"],
             "metrics": {name: numbers.get(name) for name in dict(metrics or {})},
             "timestamp": now_s(),
-            "config": config,
+            "config": self._described(config),
         }
         states = states_of(model, optimizer, scheduler)
         order: dict[str, Any] = {}
@@ -181,6 +181,12 @@ class Checkpoints:
             overlap = Overlap(encoder, optimizer)
         self._stage(Save(path, step, encoder.storages, order, overlap, is_part))
         return whole
+
+    def _described(self, config: Any) -> Any:
+        """Without its secrets, as the run has it: a checkpoint is handed around more than a run is."""
+        if self._run is None or not isinstance(config, Mapping):
+            return config
+        return self._run.redacted(dict(config))
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until every save is on disk, or given up; False when that takes longer."""
