@@ -135,11 +135,14 @@ class Redactor:
                 for key, inner in value.items()
             }
         if isinstance(value, list | tuple):
-            if all(isinstance(part, str) for part in value):
-                return [self.text(part) for part in self.arguments(value)]
-            parts = [self.value(part, depth + 1) for part in value]
+            parts = self._parts(value, depth)
             return tuple(parts) if type(value) is tuple else parts
         return value
+
+    def _parts(self, values: Sequence[Any], depth: int) -> list[Any]:
+        if all(isinstance(part, str) for part in values):
+            return [self.text(part) for part in self.arguments(values)]
+        return [self.value(part, depth + 1) for part in values]
 
     def _under(self, key: Any, value: Any, depth: int) -> Any:
         if depth > _MOST_DEPTH or not self.is_secret(str(key)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from exptrack_agent.redact import (
+    Redactor,
     chosen_variables,
     is_secret,
     redacted_arguments,
@@ -105,3 +106,14 @@ def test_only_allowed_variables_and_none_that_is_secret():
         "OMP_NUM_THREADS": "2",
         "TORCH_HOME": "/t",
     }
+
+
+def test_values_keep_their_kind():
+    given = {
+        "betas": (0.9, 0.999),
+        "names": ("a", "b"),
+        "none": (),
+        "list": ["a", 1],
+        5: {"x": None},
+    }
+    assert Redactor().value(given) == given

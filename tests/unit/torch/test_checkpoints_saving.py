@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+import exptrack_agent as xt
 from exptrack_agent.errors import Misuse
 from exptrack_agent.torch.checkpoints import Checkpoints, folders, saver
 from exptrack_agent.torch.checkpoints.stage import Mark, Stage, claimed, read_staged
@@ -560,3 +561,16 @@ def test_a_folder_of_stages_that_others_may_write_is_not_used(
     assert folder.path.parent == tmp_path / "c" / ".staging"
     assert caplog.records[0].levelno == logging.WARNING
     folder.let_go()
+
+
+def test_a_checkpoint_of_a_run_holds_its_configuration_without_the_secrets(
+    tmp_path: Path, by_hand: list[LinkByHand]
+) -> None:
+    config = {"lr": 0.1, "betas": (0.9, 0.99), "hub": {"token": "QcGqZwVbNm"}}
+    with xt.init("p", home=tmp_path / "home", mode="offline") as run:
+        checkpoints = Checkpoints(tmp_path / "c", run)
+        path = checkpoints.save(Training().model, epoch=0, step=1, config=config)
+        assert by_hand[-1].write()
+        checkpoints.close()
+    assert torch.load(path, weights_only=True)["config"] == {**config, "hub": {"token": "***"}}
+    assert b"QcGqZwVbNm" not in path.read_bytes()
