@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from exptrack_agent.settings import Remote
 
 _FRAMES_QUEUED = 64
+_SOON_MS = 5
+"""So long an acknowledgement is waited for by receiving it; a bell that rings meanwhile is heard later."""
 
 
 class Wire:
@@ -39,6 +41,8 @@ class Wire:
         self._poller = zmq.Poller()
         self._poller.register(self._dealer, zmq.POLLIN)
         self._bell = bell
+        self._is_answer_due = False
+        self._word: bytes | None = None
         if bell >= 0:
             self._poller.register(bell, zmq.POLLIN)
 
@@ -50,6 +54,7 @@ class Wire:
         socket.setsockopt(zmq.RECONNECT_IVL, 20)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
         socket.setsockopt(zmq.MAXMSGSIZE, MIB)
+        socket.setsockopt(zmq.RCVTIMEO, _SOON_MS)
         if self._remote is not None:
             _lock(socket, self._remote)
         socket.connect(endpoint)
@@ -57,7 +62,8 @@ class Wire:
 
     def send_frame(self, frame: bytes) -> bool:
         """Queue a frame; False when the daemon does not take it now."""
-        return _send(self._push, frame)
+        self._is_answer_due = _send(self._push, frame)
+        return self._is_answer_due
 
     def ask(self, message: bytes) -> bool:
         """Queue a control message; False when the daemon does not take it now."""
@@ -69,15 +75,22 @@ class Wire:
         Receiving lets go of the interpreter's lock, and a busy trainer gives it back only after 5 ms; so it
         is not tried in vain.
         """
+        if self._word is not None:
+            word, self._word = self._word, None
+            return word
         if not int(self._dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             return None
-        try:
-            return self._dealer.recv(zmq.NOBLOCK)
-        except zmq.Again:
-            return None
+        return _receive(self._dealer, zmq.NOBLOCK)
 
     def wait(self, timeout_s: float) -> bool:
         """Until a control message comes or the bell is rung, at most so long; whether it was rung."""
+        if self._is_answer_due and timeout_s * 1000 > _SOON_MS:
+            self._is_answer_due = False
+            self._word = _receive(
+                self._dealer
+            )  # gives the lock back once where poll and receive do twice
+            if self._word is not None:
+                return False
         ready = self._poller.poll(ceil(timeout_s * 1000))
         return any(source == self._bell for source, _ in ready)
 
@@ -95,6 +108,13 @@ def _lock(socket: zmq.Socket[bytes], remote: Remote) -> None:
     # a cut cable is noticed within seconds, and the rows in its pipes are sent again
     socket.setsockopt(zmq.HEARTBEAT_IVL, 2_000)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 5_000)
+
+
+def _receive(socket: zmq.Socket[bytes], flags: int = 0) -> bytes | None:
+    try:
+        return socket.recv(flags)
+    except zmq.Again:
+        return None
 
 
 def _send(socket: zmq.Socket[bytes], message: bytes) -> bool:

@@ -8,8 +8,9 @@ import threading
 import time
 
 import pytest
+import zmq
 
-from exptrack_agent import courier
+from exptrack_agent import courier, pace
 from exptrack_agent.courier import (
     ASK_AFTER_S,
     IDLE_ASK_S,
@@ -23,7 +24,8 @@ from exptrack_agent.courier import (
     release_courier,
 )
 from exptrack_agent.rows import RowLog
-from exptrack_proto.control import Ack
+from exptrack_proto.control import Ack, decode_control, encode_control
+from exptrack_proto.limits import FORMAT_VERSION
 from tests.unit.agent.boxes import MIB, STREAM, event, make_log
 
 
@@ -359,4 +361,52 @@ def test_a_beacon_of_another_format_is_said_and_left_alone(tmp_path, log, caplog
         time.sleep(0.01)
     assert "speaks format 999" in caplog.text
     assert carrier._wire is None
+    carrier.stop()
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """The sockets of a home's daemon, found by its beacon, and nobody behind them."""
+    with zmq.Context() as context:
+        pull, router = context.socket(zmq.PULL), context.socket(zmq.ROUTER)
+        endpoints = {"frames": f"ipc://{tmp_path}/f", "control": f"ipc://{tmp_path}/c"}
+        pull.bind(endpoints["frames"])
+        router.bind(endpoints["control"])
+        (tmp_path / "daemon.json").write_text(json.dumps({"format": FORMAT_VERSION, **endpoints}))
+        yield pull, router
+        pull.close(0)
+        router.close(0)
+
+
+def test_an_acknowledgement_begins_no_round_and_lets_the_next_frame_out(
+    tmp_path, log, daemon, monkeypatch
+):
+    pull, router = daemon
+    monkeypatch.setattr(
+        pace, "IDLE_S", 60.0
+    )  # from here on rounds begin only where one is asked for
+    monkeypatch.setattr(pace, "SLOWEST_S", 60.0)
+    monkeypatch.setattr(courier, "WINDOW_BYTES", 0)
+    lane, rounds = Lane(log, log._box, 0.0), []
+    collect = lane.collect
+    monkeypatch.setattr(lane, "collect", lambda now: rounds.append(now) or collect(now))
+    log.log({"a": 1.0})
+    log.put_item(event("between"))
+    carrier = Courier(tmp_path)
+    carrier.add(lane, offline=False)
+    deadline = time.monotonic() + 10
+    while not pull.poll(50):
+        assert time.monotonic() < deadline
+        carrier.hurry()
+    pull.recv()
+    identity, question = router.recv_multipart()
+    assert decode_control(question).stream == STREAM
+    assert not pull.poll(100), "the window holds one span"
+    begun = len(rounds)
+    router.send_multipart([identity, encode_control(ack(1))])
+    assert pull.poll(5_000), "the next span follows the acknowledgement"
+    router.send_multipart([identity, encode_control(ack(2))])
+    with lane.progress:
+        assert lane.progress.wait_for(lambda: lane.acknowledged == 2, timeout=5)
+    assert len(rounds) == begun
     carrier.stop()

@@ -50,6 +50,33 @@ def test_frames_go_out_and_answers_come_back(peer):
     wire.close()
 
 
+def test_an_answer_to_a_frame_is_waited_for_and_kept_until_it_is_heard(peer):
+    pull, router, frames, control = peer
+    wire = Wire(frames, control)
+    until(lambda: wire.ask(b"hello"))
+    identity, _ = router.recv_multipart()
+    for number in range(20):
+        until(lambda: wire.send_frame(b"frame"))
+        pull.recv()
+        router.send_multipart([identity, b"%d" % number])
+        while (heard := wire.hear()) is None:
+            assert not wire.wait(5)
+        assert heard == b"%d" % number
+        assert wire.hear() is None
+    wire.close()
+
+
+def test_a_bell_is_heard_also_while_an_answer_is_due(peer):
+    _, _, frames, control = peer
+    bell = Bell()
+    wire = Wire(frames, control, bell.reader)
+    until(lambda: wire.send_frame(b"frame"))
+    bell.ring()
+    assert wire.wait(10)
+    wire.close()
+    bell.close()
+
+
 def test_nothing_is_queued_for_a_daemon_that_is_not_there(tmp_path):
     wire = Wire(f"ipc://{tmp_path}/frames", f"ipc://{tmp_path}/control")
     began = time.monotonic()
