@@ -74,7 +74,7 @@ _VALUE_IN_TEXT = re.compile(rf"{_QUOTED}|(?P<opened>\\?[\"']?)(?P<value>[^\s\"',
 _OPTION = re.compile(r"(?<!\S)(?P<key>--?[A-Za-z][\w-]{0,80}+)\s+")
 _VALUE_OF_OPTION = re.compile(rf"{_QUOTED}|(?P<opened>)(?P<value>[^\s-]\S*)")
 _PLAIN_VALUE = re.compile(
-    r"[-+\d.eE_]+|true|false|none|null|\*\*\*.*|<.*|\[.*|\{.*|os\.(?:environ|getenv)\b.*",
+    r"[-+\d.eE_]+|true|false|none|null|bool|\*\*\*.*|<.*|\[.*|\{.*|os\.(?:environ|getenv)\b.*|[A-Za-z_][\w.]*[(\[].*",
     re.IGNORECASE,
 )
 _CLUES = re.compile(
@@ -195,8 +195,10 @@ class Redactor:
 
 def _hides(name: str, value: str) -> bool:
     """Whether the value of a telling key, as it stands in a text, is one, not code that fetches it."""
-    if len(value) < 4:
+    if len(value) < 4 or value == name:
         return False
+    if name.lower() == "key" and not re.search(r"\d", value):
+        return False  # `key=lambda one: …` and `key: value` are code
     return not _PLAIN_VALUE.fullmatch(value) or bool(_EVEN_A_NUMBER.search(name))
 
 
