@@ -71,10 +71,7 @@ class Supervisor:
             WorkerSpec("intake", "exptrack_daemon.intake", (), _INTAKE_HUNG_AFTER_S)
         )
         self._sampler = Worker(
-            WorkerSpec(
-                *("sampler", "exptrack_daemon.sampler", (home,), _INTAKE_HUNG_AFTER_S),
-                gives_way=True,
-            )
+            WorkerSpec("sampler", "exptrack_daemon.sampler", (home,), _INTAKE_HUNG_AFTER_S)
         )
         self._sinks: dict[str, Worker] = {}
         self._unknown_sinks: set[str] = set()
