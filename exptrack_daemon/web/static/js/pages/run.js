@@ -4,7 +4,7 @@ import { api } from "../api.js";
 import { MediaSection } from "../charts/media.js";
 import { afterQuiet, fill, h } from "../dom.js";
 import { lostBadge, statusBadge, tagChips } from "../parts/badges.js";
-import { box, plainTable, valuesTable } from "../parts/box.js";
+import { box, plainTable, sampled, valuesTable } from "../parts/box.js";
 import { editable, tagChange } from "../parts/edit.js";
 import { flatRows } from "../parts/flat.js";
 import { isDark } from "../pure/colours.js";
@@ -172,14 +172,14 @@ function troubles(run) {
 
 function valueBoxes(run) {
   const none = (words) => h("p", { class: "muted" }, words);
-  const table = (label, values, words) => {
+  const table = (label, values, words, said) => {
     const rows = flatRows(values);
-    return box(label, rows.length ? valuesTable(label, rows) : none(words));
+    return box(label, rows.length ? valuesTable(label, rows, said) : none(words));
   };
   return [
     table("Summary", run.summary, "No values yet."),
     table("Config", run.config, "This run was started without a config."),
-    table("System", run.system, "The sampler has written nothing for this run."),
+    table("System", run.system, "The sampler has written nothing for this run.", sampled),
     alertsBox(run), notesBox(run),
   ];
 }

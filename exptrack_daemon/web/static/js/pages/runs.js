@@ -164,11 +164,11 @@ function nothingFound() {
 }
 
 function nothingYet() {
-  const lines = 'import exptrack_agent as xt\nwith xt.init(project="mnist") as run: run.log({"loss": 0.12}, step=1)';
+  const lines = 'import exptrack_agent as xt\nwith xt.init(project="mnist") as run:\n    run.log({"loss": 0.12}, step=1)';
   return h(
     "div", { class: "empty" },
     h("h2", {}, "No runs yet"),
-    h("p", {}, "Two lines in a training script are enough; the run appears here within a second:"),
+    h("p", {}, "Three lines in a training script are enough; the run appears here within a second:"),
     h("pre", {}, h("code", {}, lines)),
     h("p", { class: "muted" }, "Or look around first: ", h("code", {}, "exptrack demo"), " trains a small network with everything on."),
   );

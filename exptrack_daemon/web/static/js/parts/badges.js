@@ -1,7 +1,7 @@
 /** Small marks with words: a run's status, lost rows, tags. */
 
 import { h } from "../dom.js";
-import { counted } from "../pure/format.js";
+import { whole } from "../pure/format.js";
 
 const STATUS = {
   running: ["live", "running", "It is training now"],
@@ -21,7 +21,7 @@ export function statusBadge(status) {
 /** Shown only when something was lost. */
 export function lostBadge(items) {
   if (!items) return null;
-  return h("span", { class: "badge bad", title: "Rows that were logged and could not be kept; the run page says which and why" }, `${counted(items, "row")} lost`);
+  return h("span", { class: "badge bad", title: "Rows that were logged and could not be kept; the run page says which and why" }, whole(items), h("span", { class: "more" }, items === 1 ? " row" : " rows"), " lost");
 }
 
 /** Tags as chips. */

@@ -1,7 +1,7 @@
 /** Boxes of a page: a heading with a table, a list, or words. */
 
 import { fill, h } from "../dom.js";
-import { value } from "../pure/format.js";
+import { bytes, value } from "../pure/format.js";
 
 const SEARCHED = 12;
 
@@ -16,12 +16,18 @@ function breakable(name) {
 }
 
 /** Names and values; with a search where there are many. */
-export function valuesTable(label, rows) {
+export function valuesTable(label, rows, said = (_, given) => value(given)) {
   const body = h("tbody");
-  const draw = (search) => fill(body, rows.filter(([name]) => name.toLowerCase().includes(search.toLowerCase())).map(([name, given]) => h("tr", {}, h("th", { scope: "row" }, breakable(name)), h("td", { class: typeof given === "number" ? "number" : null }, value(given)))));
+  const draw = (search) => fill(body, rows.filter(([name]) => name.toLowerCase().includes(search.toLowerCase())).map(([name, given]) => h("tr", {}, h("th", { scope: "row" }, breakable(name)), h("td", { class: typeof given === "number" ? "number" : null }, said(name, given)))));
   draw("");
   const search = rows.length > SEARCHED && h("input", { type: "search", placeholder: `Search ${rows.length}`, "aria-label": `Search ${label}`, on: { input: (event) => draw(event.target.value) } });
   return [search, h("div", { class: "scroll tall", tabindex: "0", role: "region", "aria-label": label }, h("table", { class: "values" }, body))];
+}
+
+/** A value of the sampler: bytes in their units, also those of a second. */
+export function sampled(name, given) {
+  if (typeof given !== "number" || !Number.isFinite(given) || !/(^|[/_])bytes(_|$)/.test(name)) return value(given);
+  return /_per_s$/.test(name) ? `${bytes(given)}/s` : bytes(given);
 }
 
 /** A table with named columns: `[title, row => content, isNumber]`. */
