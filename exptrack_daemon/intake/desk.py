@@ -46,6 +46,8 @@ class Counters:
     bytes: int = 0
     seen_before: int = 0
     out_of_order: int = 0
+    useless_bytes: int = 0
+    """Of frames seen before, that came too early, or that were left."""
     left: int = 0
     """Frames beyond what a trainer may have under way; it sends them again."""
     rejected: int = 0
@@ -112,6 +114,11 @@ class Desk:
         except (OSError, JournalNewer) as error:
             return self._refuse(frame.run_id, frame.stream, error)
         return True
+
+    def is_next(self, frame: Frame) -> bool:
+        """Whether a frame begins where its stream ends, as far as that is known without opening a journal."""
+        journal = self._journals.get(frame.run_id)
+        return journal is None or frame.first == journal.streams.get(frame.stream, StreamEnd()).next
 
     def resync(
         self, run_id: str, stream: bytes, first: int, reason: str = "no longer held by the trainer"
@@ -244,12 +251,14 @@ class Desk:
         self.to_answer.add((frame.run_id, frame.stream))
         if frame.end <= end.next:
             self.counters.seen_before += 1
+            self.counters.useless_bytes += len(data)
             return
         if frame.first < end.next:
             self._put_rest(journal, frame, end.next)
             return
         if frame.first > end.next and frame.kind is not Kind.EVENT:
             self.counters.out_of_order += 1
+            self.counters.useless_bytes += len(data)
             return
         try:
             body = decode(frame)

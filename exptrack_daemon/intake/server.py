@@ -34,15 +34,18 @@ from exptrack_daemon.stopping import stop_reason
 from exptrack_proto.control import Ack, Hello, Stop, decode_control, encode_control
 from exptrack_proto.errors import ProtocolError
 from exptrack_proto.frame import Frame
+from exptrack_proto.limits import MIB
 
 logger = logging.getLogger(__name__)
 
 FRAMES, CONTROL, FEED = "frames.sock", "control.sock", "feed.sock"
 _MOST_AT_ONCE = 64
-_TURNS_S = 0.005
-"""So long frames are taken between two looks at the sockets."""
+_READ_BYTES, _TURNS_S = MIB, 0.005
+"""So much is read at once, and so long frames are taken until the next look at the sockets."""
 _SYNC_S_PER_BYTE = 5e-9
 """What a stream is charged for the disk, beside the time that its frames took."""
+_USELESS_BYTES, _READ_LATER_S = MIB // 4, 0.01
+"""After so much that brought nothing new (somebody sends whatever is acknowledged) reading pauses so long."""
 _PAUSE_ON_TROUBLE_S = 0.5
 _IDLE_S = 0.1
 _TELL_EVERY_S = 0.1
@@ -72,7 +75,8 @@ class IntakeServer:
         self._committed_at = self._told_at = float("-inf")
         self._news: dict[str, int] = {}
         """Runs with rows that the sinks were not told of yet."""
-        self._paused_until = float("-inf")
+        self._paused_until = self._unread_until = float("-inf")
+        self._useless_bytes = 0
         self._recover_at = self._pass_stops_at = float("-inf")
         self._remains: deque[Remains] = deque()
         self._recovering: Iterator[Recovered] | None = None
@@ -167,7 +171,7 @@ class IntakeServer:
 
     def _pause_or_go_on(self) -> None:
         """While the disk takes nothing, frames stay where they are; trainers are answered all the same."""
-        is_paused = self._clock.monotonic_s() < self._paused_until
+        is_paused = self._clock.monotonic_s() < max(self._paused_until, self._unread_until)
         if is_paused and self._pull in self._poller:
             self._poller.unregister(self._pull)
         elif not is_paused and self._pull not in self._poller:
@@ -179,6 +183,8 @@ class IntakeServer:
         if (self._recovering is not None or self._queue) and not is_paused:
             return 0
         left = self._paused_until - now if is_paused else _IDLE_S
+        if self._unread_until > now:
+            left = min(left, self._unread_until - now)
         if self._dirty_since is not None:
             left = min(left, self._committed_at + self._config.intake.commit_after_s - now)
         if self._news:
@@ -187,8 +193,9 @@ class IntakeServer:
 
     def _read_frames(self) -> bool:
         """Put what is there into the lines of its streams; False when there is nothing more."""
+        enough = self._queue.size + _READ_BYTES
         for _ in range(_MOST_AT_ONCE):
-            if not self._queue.has_room:
+            if self._queue.size >= enough or not self._queue.has_room:
                 return True
             try:
                 parts = self._pull.recv_multipart(zmq.NOBLOCK)
@@ -202,6 +209,7 @@ class IntakeServer:
                 continue
             if not self._queue.put(frame.stream, (frame, parts[0]), len(parts[0])):
                 self.desk.counters.left += 1
+                self.desk.counters.useless_bytes += len(parts[0])
                 return True  # what a trainer sends beyond its window is read slowly
         return True
 
@@ -214,14 +222,25 @@ class IntakeServer:
                 self._commit()
                 return
             began, errors = now, self.desk.counters.disk_errors
-            first, *rest = pieces(*self._queue.take())
-            self._queue.give_back([(piece, len(piece[1])) for piece in rest])
-            self.desk.put(*first)
+            size = self._take_one()
             now = self._clock.monotonic_s()
-            self._queue.charge(now - began + len(first[1]) * _SYNC_S_PER_BYTE)
-            self._note_dirt()
+            self._queue.charge(now - began + size * _SYNC_S_PER_BYTE)
             if self.desk.counters.disk_errors != errors:
                 self._paused_until = now + _PAUSE_ON_TROUBLE_S
+        if self.desk.counters.useless_bytes - self._useless_bytes > _USELESS_BYTES:
+            self._useless_bytes = self.desk.counters.useless_bytes
+            self._unread_until = now + _READ_LATER_S
+
+    def _take_one(self) -> int:
+        """Take a frame, or the first piece of a long one; returns its bytes."""
+        frame, data = self._queue.take()
+        rest: list[tuple[Frame, bytes]] = []
+        if self.desk.is_next(frame):
+            (frame, data), *rest = pieces(frame, data)
+        self._queue.give_back([(piece, len(piece[1])) for piece in rest])
+        self.desk.put(frame, data)
+        self._note_dirt()
+        return len(data)
 
     def _note_dirt(self) -> None:
         if self.desk.uncommitted_bytes and self._dirty_since is None:

@@ -12,7 +12,7 @@ from exptrack_daemon.errors import JournalNewer
 from exptrack_daemon.intake.desk import Desk
 from exptrack_daemon.journal.segment import fragment, salt_of
 from exptrack_proto.codec import encode_rows
-from exptrack_proto.frame import Kind, encode_header, rows_prefix
+from exptrack_proto.frame import Kind, encode_header, parse, rows_prefix
 from exptrack_proto.records import Loss, Row, TextItem
 from tests.support.desks import RUN, STREAM, closed, item, make_desk, opened, read_back, rows
 from tests.support.faulty_files import FaultyFiles
@@ -353,3 +353,21 @@ def test_a_run_that_was_removed_and_comes_again_begins_a_new_journal(home, desk)
     desk.take(rows(1, 3))
     desk.commit()
     assert read_back(home).steps == [1, 2, 3]
+
+
+def test_it_knows_whether_a_frame_is_the_next_one(home):
+    desk = make_desk(home)
+    assert desk.is_next(parse(rows(5, 1))), "nothing is known of this run"
+    desk.take(opened())
+    desk.take(rows(1, 3))
+    assert [desk.is_next(parse(rows(first, 2))) for first in (3, 4, 5)] == [False, True, False]
+
+
+def test_what_brings_nothing_is_counted_in_bytes(home):
+    desk = make_desk(home)
+    for frame in (opened(), rows(1, 3)):
+        desk.take(frame)
+    assert desk.counters.useless_bytes == 0
+    desk.take(rows(1, 3))
+    desk.take(rows(9, 3))
+    assert desk.counters.useless_bytes == len(rows(1, 3)) + len(rows(9, 3))

@@ -14,9 +14,11 @@ from exptrack_daemon.config import DaemonConfig, IntakeConfig
 from exptrack_daemon.files import OsFiles
 from exptrack_daemon.home import Home
 from exptrack_daemon.intake.desk import Desk
+from exptrack_daemon.intake.fairness import FairQueue, QueueLimits
 from exptrack_daemon.intake.server import CONTROL, FEED, FRAMES, IntakeServer
 from exptrack_daemon.sockets import bound
 from exptrack_proto.control import Hello, decode_control, encode_control
+from exptrack_proto.frame import Kind, encode_header, rows_prefix
 from exptrack_proto.records import Open
 from tests.support.desks import RUN, STREAM, closed, make_desk, opened, read_back, rows
 from tests.support.faulty_files import FaultyFiles
@@ -161,6 +163,46 @@ def test_a_flood_of_one_stream_starves_neither_commits_nor_another_stream(home):
         assert counters.bytes / max(1, counters.commits) < 3 * (1 << 20)
 
 
+def test_what_is_sent_beyond_a_line_is_left_and_taken_when_it_comes_again(home):
+    frames = [rows(1 + 2_000 * number, 2_000) for number in range(20)]
+    intake = Intake(home)
+    intake.server._queue = FairQueue(QueueLimits(line_bytes=3 * len(frames[-1])))
+    for frame in (opened(), *frames):
+        intake.push.send(frame)
+    wait_until(lambda: intake.server._pull.poll(100), 5)
+    time.sleep(0.1)  # so that several are read at once
+    with intake:
+        wait_until(lambda: intake.server.desk.counters.left, 5)
+        while (durable := intake.acked()) < 40_001:
+            for frame in frames[(durable - 1) // 2_000 :][:2]:
+                intake.push.send(frame)
+    assert read_back(home).steps == list(range(1, 40_001))
+
+
+def test_while_somebody_sends_what_brings_nothing_reading_pauses_and_goes_on(home):
+    too_early = [rows(100_000 * number, 10_000, "deaf", b"deaf" * 4) for number in range(1, 9)]
+    with Intake(home) as intake:
+        for frame in too_early:
+            intake.push.send(frame)
+        wait_until(lambda: intake.server.desk.counters.out_of_order >= len(too_early), 5)
+        wait_until(lambda: intake.server._unread_until > 0, 5)
+        intake.push.send(opened())
+        intake.push.send(rows(1, 5))
+        wait_until(lambda: intake.acked() == 6, 5)
+
+
+def test_an_item_that_is_refused_holds_up_no_other_stream(home):
+    """A frame's turn ends with it, whatever was in it."""
+    bad = encode_header(Kind.ROWS, RUN, STREAM, 1, 2) + rows_prefix(2) + b"\xc0\xc0"
+    with Intake(home) as intake:
+        for frame in (opened(), bad, opened("other", b"o" * 16), rows(3, 2), closed(5)):
+            intake.push.send(frame)
+        wait_until(lambda: intake.acked() == 6, 5)
+        wait_until(lambda: intake.acked(b"o" * 16, "other") == 1, 5)
+    assert read_back(home).steps == [3, 4]
+    assert [(first, last) for first, last, _ in read_back(home).losses] == [(1, 1), (2, 2)]
+
+
 def test_what_arrived_before_the_end_is_taken_and_committed(home):
     intake = Intake(home)
     for frame in (opened(), rows(1, 200)):
@@ -205,11 +247,11 @@ def test_a_box_that_cannot_be_brought_in_holds_up_no_other_and_is_not_tried_all_
     tried = []
     real = Desk.resync
 
-    def resync(self, run_id, stream, first):
+    def resync(self, run_id, stream, first, *reason):
         if run_id == "bad":
             tried.append(first)
             raise RuntimeError("a bug that only this box meets")
-        return real(self, run_id, stream, first)
+        return real(self, run_id, stream, first, *reason)
 
     monkeypatch.setattr(Desk, "resync", resync)
     with Intake(home, recover_every_s=0.1) as intake:
