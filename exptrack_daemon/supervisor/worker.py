@@ -26,7 +26,7 @@ RESTARTS_APART_S = 5.0
 """A worker that asks for a new process sooner than this waits like one that died."""
 STARTS_WITHIN_S = 30.0
 """Imports and a predecessor's lock may take so long before the first sign of life."""
-GIVES_WAY_NICE = 10
+GIVES_WAY_NICE = 5
 _READ_BYTES = 65_536
 _MOST_PENDING = 1024 * 1024
 
