@@ -53,6 +53,9 @@ def test_no_attack_in_any_field_runs(hostile: Studio, window: Window) -> None:
             page.locator("main script, main iframe, main svg[onload], main img[onerror]").count()
             == 0
         )
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, route
+        page.set_viewport_size({"width": 1280, "height": 800})
     expect(page.locator("h1.name")).to_contain_text('"><svg onload=window.hacked=1>')
 
 
