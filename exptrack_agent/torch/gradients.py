@@ -102,12 +102,13 @@ def clip_and_measure(
 ) -> tuple[Any, Measured | None]:
     """`clip_gradients`, and what it measured (None: there were no gradients)."""
     with torch.no_grad():
-        parameters = [p for _, p in named_parameters(model) if p.grad is not None]
-        named = gradients_of(model)
+        everything = list(named_parameters(model))  # once: it may be a generator
+        parameters = [parameter for _, parameter in everything if parameter.grad is not None]
+        named = gradients_of(everything, model)
         if not parameters and not named.is_spread:
             return torch.zeros(()), None
         measured = measure(named)
-        shown = whole_of(model, measured) if named.is_spread else measured
+        shown = whole_of(everything, model, measured) if named.is_spread else measured
         total = _clip(parameters, shown, max_norm)
     with kept_from_training("clip_gradients"), torch.no_grad():
         if parameters:

@@ -56,12 +56,16 @@ class Measured(NamedTuple):
         return self.named.names[min(self.flagged)] if self.flagged else None
 
 
-def gradients_of(model: Any) -> Named:
-    """The gradients that are there, by parameter."""
-    everything = list(named_parameters(model))
+def gradients_of(source: Any, model: Any = None) -> Named:
+    """The gradients that are there, by parameter: of a module, or of parameters of `model`."""
+    everything = list(named_parameters(source))
     pairs = [(name, p) for name, p in everything if p.grad is not None]
     gradients = [plain(parameter.grad) for _, parameter in pairs]
-    return Named([name for name, _ in pairs], gradients, are_spread(everything, model))
+    return Named(
+        [name for name, _ in pairs],
+        gradients,
+        are_spread(everything, source if model is None else model),
+    )
 
 
 def measure(named: Named, *, scale: Any = 1.0) -> Measured:
@@ -77,26 +81,26 @@ def measure(named: Named, *, scale: Any = 1.0) -> Measured:
     return Measured(named, norms, total, flagged)
 
 
-def whole_of(model: Any, measured: Measured) -> Measured:
+def whole_of(named: Sequence[tuple[str, Any]], model: Any, measured: Measured) -> Measured:
     """What a pass found, of the whole parameters instead of this rank's parts. One collective.
 
     All trainable parameters take part, since ranks need not have gradients of the same ones.
     """
     names = {name: place for place, name in enumerate(measured.named.names)}
-    everything = [(name, p) for name, p in named_parameters(model) if p.requires_grad]
+    everything = [(name, parameter) for name, parameter in named if parameter.requires_grad]
     places = [names.get(name) for name, _ in everything]
     numbers = _squares_and_counts(measured, places, everything)
     numbers = summed_over_ranks([p for _, p in everything], numbers, model)
     total, nan, inf = numbers.sum(0)
     squares = numbers[:, 0]
-    named = Named([name for name, _ in everything], measured.named.tensors)
+    whole = Named([name for name, _ in everything], measured.named.tensors)
     if numbers.device.type == "cpu":
         norms = Norms([math.sqrt(square) for square in squares.tolist()], [])
         counted = Nonfinite(int(nan), int(inf))
-        return Measured(named, norms, math.sqrt(float(total)), {}, counted)
+        return Measured(whole, norms, math.sqrt(float(total)), {}, counted)
     parts = [DeviceNorms(list(range(len(everything))), squares.sqrt())]
     norms = Norms([0.0] * len(everything), parts)
-    return Measured(named, norms, total.sqrt(), {}, torch.stack([nan, inf]))
+    return Measured(whole, norms, total.sqrt(), {}, torch.stack([nan, inf]))
 
 
 # --- inside ---------------------------------------------------------------------------------------
@@ -121,6 +125,11 @@ def _squares_and_counts(
         chosen = [measured.named.tensors[place] for place in part.places]
         counts = torch.stack([nonfinite_on_device([tensor]) for tensor in chosen])
         found = torch.cat([part.vector.double().square()[:, None], counts.double()], 1)
-        numbers[part.places] = found.to(first)
+        if len(part.places) == len(
+            numbers
+        ):  # the usual case, in which no index travels to the device
+            numbers = found
+        else:
+            numbers[part.places] = found.to(first)
     zeros = numbers.new_zeros(3)
     return torch.stack([zeros if place is None else numbers[place] for place in places])

@@ -108,9 +108,7 @@ def _finished(
     if order is None:
         return written
     if retention.lets_go:
-        files.check(
-            written.path
-        )  # each rank reads its own part back, before anything is given up for it
+        files.check(written.path)  # each rank reads its part back, before an older set goes for it
     whole = sets.finish(written.path, order, staged.order["about"])
     result.update(step=order["step"], epoch=order["epoch"])
     if whole is not None:

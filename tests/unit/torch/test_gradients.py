@@ -235,3 +235,14 @@ def test_norms_of_a_device_travel_by_slots_with_their_names(run: RecordingRun, m
     assert together.pop("numerical_stability/clipping_applied") == 1
     assert together == pytest.approx(expected, rel=1e-6)
     assert sent.puts == 3
+
+
+def test_parameters_that_come_once_are_clipped_too(run: RecordingRun):
+    model = torch.nn.Linear(4, 3)
+    model(torch.ones(2, 4)).square().sum().backward()
+    expected = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    total = clip_gradients(run, (parameter for parameter in model.parameters()), 1e-3, 4)
+    torch.testing.assert_close(total, expected)
+    assert run.values("gradients/norm")[4] == pytest.approx(float(expected), rel=1e-5)
+    after = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+    assert float(after) == pytest.approx(1e-3, rel=1e-3)
