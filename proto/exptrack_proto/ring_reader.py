@@ -104,8 +104,6 @@ def read_segment(data: bytes | memoryview) -> RingSegment | None:
         )
     if version == 1:
         return _read_version_1(view)
-    if version == RING_VERSION and _is_at_rest(view):
-        return None
     raise Malformed(f"ring segment of version {version} has no header that is whole")
 
 
@@ -140,11 +138,6 @@ def _is_whole(view: memoryview, at: int) -> bool:
     cells = cells_of(view, at)
     is_ours = cells[CELL_MAGIC] == MAGIC and cells[CELL_VERSION] == RING_VERSION
     return is_ours and cells[CELL_CHECK] == header_check(view[at:])
-
-
-def _is_at_rest(view: memoryview) -> bool:
-    """A kill came while the segment was given its number, which happens with head 0."""
-    return cells_of(view)[CELL_HEAD] == 0
 
 
 class _Sealed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import os
 import stat
 from pathlib import Path
@@ -229,6 +230,7 @@ def test_shared_memory_that_is_full_costs_no_row_while_this_process_lives(tmp_pa
 
 
 def test_a_box_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
+    gc.collect()  # what other tests left mapped holds descriptors too
     before = list(Path("/proc/self/fd").iterdir())
 
     def full(descriptor: int, offset: int, size: int) -> None:

@@ -106,6 +106,11 @@ def test_either_header_will_do(is_copy):
     assert what(hurt) == (WHOLE, [] if is_copy else [Hole(49, None)], True)
 
 
+def test_a_segment_that_ends_in_its_second_header_is_read_and_damaged():
+    data = sealed()
+    assert what(data[: table_of(data) + 100]) == ([(40, b"".join(ROWS))], [], True)
+
+
 def test_a_head_is_believed_when_two_of_its_copies_agree():
     data = sealed()
     cells = cells_of(memoryview(data))
