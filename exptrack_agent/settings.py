@@ -21,7 +21,7 @@ class BoxLimits(NamedTuple):
     """Bounds of one run's black box."""
 
     segment_bytes: int = 2 * MIB
-    """One segment in shared memory; at least 1 MiB, so that every item fits."""
+    """One segment in shared memory; 1 MiB to 2 MiB: every item fits, and a head can say its place."""
     segments: int = 4
     """Segments kept in shared memory; beyond them rows go to the spool on disk."""
     burst_segments: int = 32

@@ -99,8 +99,13 @@ def table_offset(segment_bytes: int) -> int:
 def write_header(memory: memoryview, run_id: str, stream: bytes) -> None:
     """Fill both headers of a fresh ring segment; it stays empty (head 0) until it is used.
 
-    The memory is the whole segment, zeros; a multiple of 256 bytes, at most `MAX_SEGMENT_BYTES`.
+    The memory is the whole segment, zeros, a multiple of 256 bytes.
+
+    Raises:
+        ValueError: it is larger than `MAX_SEGMENT_BYTES`, beyond which a head has no place three times.
     """
+    if len(memory) > MAX_SEGMENT_BYTES:
+        raise ValueError(f"a segment has at most {MAX_SEGMENT_BYTES:,} bytes, not {len(memory):,}")
     table = table_offset(len(memory))
     for offset in (table, 0):
         cells = cells_of(memory, offset)

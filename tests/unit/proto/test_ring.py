@@ -42,6 +42,11 @@ def test_a_fresh_segment_has_two_headers_and_nothing_in_it():
     assert not any(memory[DATA_OFFSET:table])
 
 
+def test_a_segment_larger_than_its_head_can_say_is_none():
+    with pytest.raises(ValueError, match="at most 2,097,152 bytes"):
+        fresh(MAX_SEGMENT_BYTES + 256)
+
+
 @pytest.mark.parametrize("size", [4_096, 8_192, 1 << 20, MAX_SEGMENT_BYTES])
 def test_the_table_has_room_for_the_seals_of_a_whole_segment(size):
     table = table_offset(size)
