@@ -28,12 +28,12 @@ help:
 
 setup: $(VENV)/ready
 
-$(VENV)/ready: pyproject.toml locks/dev.txt locks/cuda.txt hatch_build.py exptrack_agent/_pen.c
+$(VENV)/ready: pyproject.toml locks/dev.txt locks/cpu.txt locks/cuda.txt hatch_build.py exptrack_agent/_pen.c
 	@command -v $(PYTHON) >/dev/null || { echo "exptrack needs Python 3.11 or newer: make PYTHON=python3.12 …"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (torch is the large part; a minute or two the first time) …"
 	@$(LOCKED) locks/dev.txt
-	@$(BIN)/python -m pip list | grep -q '^torch .*+cpu' || $(LOCKED) locks/cuda.txt
+	@$(LOCKED) locks/cpu.txt 2>/dev/null || $(LOCKED) locks/cuda.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -32,8 +32,8 @@ def asked_for(extra: str, project: dict) -> list[Requirement]:
     ]
 
 
-def test_there_are_three_locks():
-    assert [lock.name for lock in LOCKS] == ["cuda.txt", "dev.txt", "tools.txt"]
+def test_there_are_four_locks():
+    assert [lock.name for lock in LOCKS] == ["cpu.txt", "cuda.txt", "dev.txt", "tools.txt"]
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
@@ -58,7 +58,7 @@ def test_what_the_project_asks_for_is_locked():
         *asked_for("dev", project),
     ]
     locked: dict[str, list[str]] = {}
-    for name, version in entries(ROOT / "locks" / "dev.txt"):
+    for name, version in [*entries(ROOT / "locks/dev.txt"), *entries(ROOT / "locks/cuda.txt")]:
         locked.setdefault(name, []).append(version)
     lacking = [
         str(need)
@@ -77,11 +77,13 @@ def test_what_ci_installs_is_taken_by_hash_only():
         assert "--require-hashes" in line or "--no-build-isolation --editable ." in line
 
 
-def test_pinned_versions_are_locked_and_cuda_stands_apart():
-    """pip prefers torch's build without CUDA where an index has it; else `cuda.txt` is installed too."""
-    locked = entries(ROOT / "locks" / "dev.txt")
+def test_torch_without_cuda_is_tried_first_and_nothing_of_cuda_is_installed_beside_it():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = [line.split("==") for line in lines if not line.startswith("#")]
-    assert pinned
-    assert {tuple(pin) for pin in pinned} <= set(locked)
-    assert [name for name, _ in locked if name.startswith(("nvidia-cu", "triton"))] == []
+    assert [name for name, _ in pinned] == ["torch"]
+    version = pinned[0][1]
+    assert entries(ROOT / "locks" / "cpu.txt") == [("torch", f"{version}+cpu")]
+    assert ("torch", version) in entries(ROOT / "locks" / "cuda.txt")
+    apart = ("nvidia-cu", "triton", "torch=")
+    locked = [f"{name}={version}" for name, version in entries(ROOT / "locks" / "dev.txt")]
+    assert [name for name in locked if name.startswith(apart)] == []
