@@ -21,6 +21,7 @@ from exptrack_daemon.cli.frame import (
     verb,
 )
 from exptrack_daemon.cli.machine import dumps, run_document, show_document
+from exptrack_daemon.cli.places import places_of
 from exptrack_daemon.cli.render import (
     ago,
     clean,
@@ -38,7 +39,6 @@ from exptrack_daemon.cli.render import (
     warn,
 )
 from exptrack_daemon.clock import SystemClock
-from exptrack_daemon.home import Home
 from exptrack_daemon.journal.entries import RunInfo
 from exptrack_daemon.store.catalog_list import flatten
 from exptrack_daemon.store.facts import ArtifactEntry, RunFacts
@@ -231,7 +231,7 @@ def show(
     reader = reading(home)
     view = reader.find(run)
     show_notices(reader)
-    sinks, places = reader.sink_states(view), _places(reader.home, view.facts)
+    sinks, places = reader.sink_states(view), places_of(reader, view.facts)
     if json:
         typer.echo(dumps(show_document(view, sinks, places)))
         return
@@ -378,15 +378,3 @@ def _ledger(facts: RunFacts) -> RenderableType:
         for e in facts.ledger[-20:]
     ]
     return table(("  WHO", "ITEMS#", "SEQUENCES", "WHY~", "WHEN"), rows)
-
-
-def _places(home: Home, facts: RunFacts) -> dict[str, str]:
-    """The folders of this run that exist."""
-    from exptrack_daemon.sinks.tensorboard.folders import find_folder
-
-    run_id = facts.run.run_id
-    places = {"journal": home.journal(run_id), "wandb": home.run(run_id) / "wandb"}
-    board = find_folder(home.tensorboard, facts.run)
-    if board is not None:
-        places["tensorboard"] = board
-    return {name: str(place) for name, place in places.items() if place.exists()}

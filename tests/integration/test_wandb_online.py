@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from exptrack_daemon.home import Home
 from tests.support.fake_wandb import FakeWandb
 from tests.support.wandb_journal import Script
 from tests.support.wandb_supervisor import API_KEY, Supervisor, wait_until
@@ -77,6 +78,8 @@ def test_history_config_summary_tags_and_files_arrive(tmp_path, server):
     media = [value for row in run.rows for value in row.values() if isinstance(value, dict)]
     assert {value["path"] for value in media if "path" in value} <= set(run.files)
     assert len(media) == 10
+    cursor = json.loads(Home(tmp_path).cursor("run-1", "wandb").read_text())
+    assert cursor["state"]["url"].endswith("/the-project/runs/run-1")
 
 
 def test_what_the_user_set_stands_whatever_rows_come_later(tmp_path, server):

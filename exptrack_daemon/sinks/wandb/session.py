@@ -151,6 +151,11 @@ class Session:
         return self._run.entity or None
 
     @property
+    def url(self) -> str | None:
+        """Where the run stands in the browser; None offline."""
+        return self._run.url or None
+
+    @property
     def helper_pid(self) -> int | None:
         return self._helper.pid if self._helper else None
 

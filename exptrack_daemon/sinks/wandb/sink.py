@@ -64,6 +64,7 @@ class WandbSink:
         self._wandb = wandb
         self._told = Told.from_state(saved or {})
         self._lines = self._lines_saved = int((saved or {}).get("lines", 0))
+        self._url: str | None = (saved or {}).get("url")
         self._lines_held = self._lines
         self._awaiting = Awaiting()
         self._open: Opened | None = None
@@ -112,7 +113,8 @@ class WandbSink:
             shutil.rmtree(session, ignore_errors=True)
 
     def _state(self) -> SavedState:
-        return {"lines": self._lines, "mode": self._destination.mode, **self._told.to_state()}
+        state = {"lines": self._lines, "mode": self._destination.mode, **self._told.to_state()}
+        return state if self._url is None else {**state, "url": self._url}
 
     def _wait_for_server(self, opened: Opened) -> None:
         self._lines_held = opened.witness.held()
@@ -180,7 +182,7 @@ class WandbSink:
         if held < self._lines_saved:
             self._warn_of_loss(held)
         session = self._start()
-        server.entity = session.entity
+        server.entity, self._url = session.entity, session.url
         first = max(self._lines_saved, held, session.starting_line)
         every_s = self._settings.transmit_interval_s
         witness = ServerWitness(server, self._context.clock, first, every_s=every_s)
