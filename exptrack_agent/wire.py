@@ -86,9 +86,8 @@ class Wire:
         """Until a control message comes or the bell is rung, at most so long; whether it was rung."""
         if self._is_answer_due and timeout_s * 1000 > _SOON_MS:
             self._is_answer_due = False
-            self._word = _receive(
-                self._dealer
-            )  # gives the lock back once where poll and receive do twice
+            # lets go of the interpreter's lock once, where polling and then receiving do twice
+            self._word = _receive(self._dealer)
             if self._word is not None:
                 return False
         ready = self._poller.poll(ceil(timeout_s * 1000))
