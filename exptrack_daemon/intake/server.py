@@ -259,6 +259,9 @@ class IntakeServer:
         self._committed_at = self._clock.monotonic_s()
         errors = self.desk.counters.disk_errors
         self._news |= self.desk.commit()
+        self._committed_at = (
+            self._clock.monotonic_s()
+        )  # a slow disk gets more at once, not one frame
         if self.desk.counters.disk_errors == errors:
             return True
         self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S
