@@ -107,7 +107,7 @@ def write_header(memory: memoryview, run_id: str, stream: bytes) -> None:
     if len(memory) > MAX_SEGMENT_BYTES:
         raise ValueError(f"a segment has at most {MAX_SEGMENT_BYTES:,} bytes, not {len(memory):,}")
     table = table_offset(len(memory))
-    for offset in (table, 0):
+    for offset in (0, table):
         cells = cells_of(memory, offset)
         cells[CELL_VERSION] = RING_VERSION
         for cell, text in ((CELL_STREAM, stream), (CELL_RUN, run_id.encode("ascii"))):
@@ -117,8 +117,10 @@ def write_header(memory: memoryview, run_id: str, stream: bytes) -> None:
                 )
         cells[CELL_RUN_LENGTH] = len(run_id)
         cells[CELL_TABLE] = table
-        cells[CELL_CHECK] = header_check(memory[offset:])
-        cells[CELL_MAGIC] = MAGIC
+        complete = bytearray(memory[offset : offset + DATA_OFFSET])
+        cells_of(memoryview(complete))[CELL_MAGIC] = MAGIC
+        cells[CELL_CHECK] = header_check(complete)
+        cells[CELL_MAGIC] = MAGIC  # last: a header without it was never complete
 
 
 def number_segment(memory: memoryview, number: int, first: int) -> None:

@@ -168,7 +168,7 @@ def test_a_damaged_segment_is_kept_and_costs_only_what_is_in_it(home, ring):
     assert [path.read_bytes() for path in kept] == [b"rubbish" * 1000]
 
 
-@pytest.mark.parametrize("tail", [b"\xc1" * 40, b"\xdb\x00\x20\x00\x00" + b"x" * (2 << 20)])
+@pytest.mark.parametrize("tail", [b"\xc1" * 40, b"\xdb\x00\x18\x00\x00" + b"x" * (3 << 19)])
 def test_a_segment_whose_items_are_damaged_is_kept_too(home, ring, tail):
     leave_segment(ring, 0, 0, [OPEN, *some_rows(1, 4), tail])
     assert bring_in(home)[0].is_done

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from types import FrameType
+
 import pytest
 
+from exptrack_proto import ring
 from exptrack_proto.ring import (
     CELL_HEAD,
     CELL_MAGIC,
@@ -24,6 +28,7 @@ from exptrack_proto.ring import (
     unpack_seal,
     write_header,
 )
+from exptrack_proto.ring_reader import read_segment
 
 STREAM = bytes(range(16))
 
@@ -40,6 +45,25 @@ def test_a_fresh_segment_has_two_headers_and_nothing_in_it():
     assert memory[:DATA_OFFSET] == memory[table : table + DATA_OFFSET]
     assert cells_of(memory)[CELL_HEAD] == 0
     assert not any(memory[DATA_OFFSET:table])
+
+
+def test_a_kill_at_any_store_into_a_fresh_segment_leaves_one_that_counts_as_empty():
+    """As many are: spares that no item ever came into."""
+    memory = memoryview(bytearray(4_096))
+    seen: set[bytes] = {bytes(memory)}
+
+    def look(frame: FrameType, event: str, _: object) -> object:
+        seen.add(bytes(memory))
+        return look if frame.f_code.co_filename == ring.__file__ else None
+
+    sys.settrace(look)
+    try:
+        write_header(memory, "run", STREAM)
+        number_segment(memory, 7, 90)
+    finally:
+        sys.settrace(None)
+    assert len(seen) > 20
+    assert {read_segment(data) for data in (*seen, bytes(memory))} == {None}
 
 
 def test_a_segment_larger_than_its_head_can_say_is_none():
