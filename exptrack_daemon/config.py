@@ -37,7 +37,7 @@ class IntakeConfig:
     """How frames are taken."""
 
     commit_after_s: float = 0.015
-    """Two syncs begin at least so far apart: frames that come meanwhile share the second."""
+    """At least so long from the end of one sync to the next: frames that come meanwhile share that one."""
     commit_bytes: int = 1024 * 1024
     """So much is made durable at once, without waiting for more."""
     recover_every_s: float = 2.0

@@ -119,7 +119,7 @@ def write_header(memory: memoryview, run_id: str, stream: bytes) -> None:
         cells[CELL_TABLE] = table
         complete = bytearray(memory[offset : offset + DATA_OFFSET])
         cells_of(memoryview(complete))[CELL_MAGIC] = MAGIC
-        cells[CELL_CHECK] = header_check(complete)
+        cells[CELL_CHECK] = header_check(memoryview(complete))
         cells[CELL_MAGIC] = MAGIC  # last: a header without it was never complete
 
 

@@ -40,7 +40,8 @@ def test_gradients_and_architecture_stand_in_tensorboard(daemon: Daemon, home: P
         trained(tracker)
 
     def counted() -> dict[str, int]:
-        if tracker.run.id not in open_home(home).run_ids():  # a busy machine's daemon takes a moment
+        # A busy machine's daemon takes a moment.
+        if tracker.run.id not in open_home(home).run_ids():
             return {}
         run = open_home(home).find(tracker.run.id).facts.run
         folder = find_folder(Home(home).tensorboard, run)
