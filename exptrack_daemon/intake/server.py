@@ -256,12 +256,10 @@ class IntakeServer:
     def _commit(self) -> bool:
         """Commit; False when the disk refused something."""
         self._dirty_since = None
-        self._committed_at = self._clock.monotonic_s()
         errors = self.desk.counters.disk_errors
         self._news |= self.desk.commit()
-        self._committed_at = (
-            self._clock.monotonic_s()
-        )  # a slow disk gets more at once, not one frame
+        # From the end of this one: a slow disk gets more at once, not frame by frame.
+        self._committed_at = self._clock.monotonic_s()
         if self.desk.counters.disk_errors == errors:
             return True
         self._paused_until = self._clock.monotonic_s() + _PAUSE_ON_TROUBLE_S

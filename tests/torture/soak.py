@@ -64,6 +64,8 @@ class Sample:
     spool_mib: float
     lag_rows: float
     rows: int
+    by_process: dict[str, float]
+    """MiB of the memory, by process."""
 
 
 @dataclass
@@ -232,7 +234,8 @@ class Soak:
         returned = sum(self.load.returned().values())
         sample = Sample(
             at_s=self.now_s,
-            memory_mib=memory / MIB,
+            memory_mib=sum(memory.values()),
+            by_process=memory,
             descriptors=descriptors,
             shared_mib=sum(_bytes_in(root) for root in Home(self.home).ring_roots) / MIB,
             spool_mib=_bytes_in(Home(self.home).spool) / MIB,
@@ -253,16 +256,18 @@ class Soak:
         elif max(lags) < self.load.rate:
             self.load.set_rate(min(self._asked_rate, 2 * self.load.rate))
 
-    def _family(self) -> tuple[int, int]:
-        """Memory and descriptors of daemon and trainer."""
+    def _family(self) -> tuple[dict[str, float], int]:
+        """Memory by process (MiB of their own: no files, no rings) and descriptors, of daemon and trainer."""
         assert self.daemon.process is not None
-        memory = descriptors = 0
+        memory: dict[str, float] = {}
+        descriptors = 0
         for root in (self.daemon.process.pid, self.load.process.pid):
             with contextlib.suppress(psutil.Error):
                 family = psutil.Process(root)
                 for member in (family, *family.children(recursive=True)):
                     with contextlib.suppress(psutil.Error):
-                        memory += member.memory_info().rss
+                        used = member.memory_info()
+                        memory[_role(member)] = (used.rss - used.shared) / MIB
                         descriptors += member.num_fds()
         return memory, descriptors
 
@@ -324,6 +329,15 @@ class Soak:
         self._relent(float("inf"))
         self.load.end()
         self.daemon.end()
+
+
+def _role(process: psutil.Process) -> str:
+    """`intake`, `store`, `trainer` …"""
+    command = process.cmdline()
+    if "-m" not in command:
+        return "trainer"
+    package = command[command.index("-m") + 1].rpartition(".")[2]
+    return command[-1] if package == "delivery" else package
 
 
 def _bytes_in(folder: Path) -> int:
@@ -392,6 +406,11 @@ def draw(account: Account, path: Path) -> None:
     for axis, (name, values) in zip(axes, shown.items(), strict=True):
         axis.plot(times, values, color="#2a6fb0", linewidth=1.4)
         axis.set_ylabel(name)
+        if name.startswith("memory"):
+            for role in sorted({role for one in account.samples for role in one.by_process}):
+                sizes = [one.by_process.get(role, float("nan")) for one in account.samples]
+                axis.plot(times, sizes, linewidth=0.9, label=role)
+            axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8, frameon=False)
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
         for at, _ in account.faults:
