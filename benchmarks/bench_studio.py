@@ -48,6 +48,7 @@ GOALS = [
     Goal(measure=TICK, at_most=20),
 ]
 _METRICS = 20
+_ROWS_PER_FRAME = 10_000
 _TICKS = 8
 _DRAWN = """async ([route, cards]) => {
   const begun = performance.now();
@@ -122,8 +123,8 @@ def write_run(
     noise = dice.normal(0, 0.05, points)
     run = builder.run(run_id)
     stream = run.stream(name=run_id, project="bench")
-    for start in range(0, points, 20_000):
-        steps = range(start, min(points, start + 20_000))
+    for start in range(0, points, _ROWS_PER_FRAME):
+        steps = range(start, min(points, start + _ROWS_PER_FRAME))
         stream.rows(
             *(
                 Row(step, START_NS + step * 1_000_000, values_at(step, noise, names, extra))
