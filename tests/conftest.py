@@ -22,9 +22,11 @@ with contextlib.suppress(ValueError):  # a worker that does not run tests on its
 
 
 class _ByPlace(LoadScopeScheduling):
-    """One worker for all pages, one for all tabs, so that homes, servers and browsers are made once."""
+    """One worker for all pages, all tabs, all sets: their homes, servers, browsers and jobs are made once."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if "test_torch_checkpoint_sets" in nodeid:
+            return "sets"
         if not nodeid.startswith("tests/browser/"):
             return nodeid
         return "tabs" if "test_studio_tabs" in nodeid else "pages"

@@ -367,7 +367,7 @@ for run in runs:
             is_whole(daemon.home, f"run{run}", 2_000, f"thread/{number}")
 
 
-def test_a_thousand_runs_one_after_another_leave_a_process_as_it_was(daemon: Daemon) -> None:
+def test_hundreds_of_runs_one_after_another_leave_a_process_as_it_was(daemon: Daemon) -> None:
     script = """
 import resource
 def state():
@@ -382,7 +382,7 @@ for number in range(1_000):
     run.finish(timeout_s=20)
     if number == 100:
         before = state()
-    if time.monotonic() - began > 75:  # a machine that has other things to do
+    if number >= 300 and time.monotonic() - began > 20:
         break
 after = state()
 print(json.dumps([before, after, number + 1]))
@@ -391,7 +391,7 @@ print(json.dumps([before, after, number + 1]))
     assert after[0] <= before[0] + 2
     assert after[1] == before[1] == 1
     assert after[2] - before[2] < 8 * 1024 * 1024
-    assert count > 200
+    assert count > 300
     nothing_left(daemon.home)
     for number in range(0, count, 97):
         assert steps_of(daemon.home, f"r{number:04d}", "loss") == [0, 1]
