@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.bench_runs import catalogue
 from benchmarks.harness import Plan, main
 from benchmarks.homes import temporary_home
 from benchmarks.results import Goal, Report
@@ -109,6 +110,7 @@ def make_homes(home: Home, crowd: Home, plan: Plan) -> str:
         for number in range(50):
             plan.say(f"run {number + 1} of 50")
             write_run(builder, f"wide{number:02d}", points, ["loss"], extra=_METRICS - 1)
+        catalogue(home)
         plan.say(f"{runs:,} short runs")
         many_runs(crowd.path, runs)
     wide = f"50 runs × {points:,} of one metric and {points // 10:,} of 19 more"
