@@ -24,14 +24,10 @@ from exptrack_daemon.telemetry import log_to_stderr
 EXIT_RESTART = 75
 logger = logging.getLogger(__name__)
 
-_NICE = 10
-"""Training and the intake go first where processors are short; a sink that lags catches up."""
-
 
 def main(arguments: list[str]) -> NoReturn:
     """Deliver until the supervisor ends or says stop."""
     os.umask(0o077)
-    os.nice(_NICE)
     os.environ.pop("WANDB_SERVICE", None)  # a service of somebody else's must not be taken for ours
     home, name = arguments
     log_to_stderr(name)
